@@ -1,0 +1,35 @@
+/** What goes back over the wire, besides the headers that every answer has. */
+export interface Answer {
+  status: number;
+  /** Name, value, name, value …, as `writeHead` takes them. */
+  headers: string[];
+  body: string | Buffer;
+}
+
+const NO_STORE = ["Cache-Control", "no-store"];
+const FOREVER = ["Cache-Control", "public, max-age=31536000, immutable"];
+
+export const jsonAnswer = (value: object, status = 200, headers: string[] = []): Answer => ({
+  status,
+  headers: ["Content-Type", "application/json; charset=utf-8", ...NO_STORE, ...headers],
+  body: JSON.stringify(value),
+});
+
+export const htmlAnswer = (html: string, status = 200, headers: string[] = []): Answer => ({
+  status,
+  headers: ["Content-Type", "text/html; charset=utf-8", ...NO_STORE, ...headers],
+  body: html,
+});
+
+export const seeOther = (location: string, headers: string[] = []): Answer => ({
+  status: 303,
+  headers: ["Location", location, ...NO_STORE, ...headers],
+  body: "",
+});
+
+/** A file that never changes at its address. */
+export const fileAnswer = (type: string, body: Buffer): Answer => ({
+  status: 200,
+  headers: ["Content-Type", type, ...FOREVER],
+  body,
+});

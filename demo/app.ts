@@ -1,0 +1,121 @@
+import { randomUUID } from "node:crypto";
+import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import { RedisUnavailableError } from "../session-store.ts";
+import { type Answer, htmlAnswer, jsonAnswer } from "./answer.ts";
+import { isCrossSite } from "./cross-site.ts";
+import { readForm } from "./form.ts";
+import { readFlash } from "./flash.ts";
+import { HttpError } from "./http-error.ts";
+import type { OutageLog } from "./outage-log.ts";
+import { createRoutes, type Parts, type Visit } from "./routes.ts";
+import { recordWire } from "./wire.ts";
+
+/** On every answer. The policy lets the page load its own style sheet, script and icon, and nothing else. */
+const SECURITY_HEADERS = [
+  "Content-Security-Policy",
+  "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; " +
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+  "X-Content-Type-Options",
+  "nosniff",
+  "Referrer-Policy",
+  "same-origin", // not "no-referrer": with that, browsers send our own forms with `Origin: null`
+];
+
+interface AppParts extends Parts {
+  outages: OutageLog;
+  /** Aborted when the server stops: from then on an answer is the last one of its connection. */
+  stopping: AbortSignal;
+}
+
+/**
+ * Answers every request, whatever a client sends: all that can fail, from the reading of the URL on, does so inside
+ * one `try`, and what is thrown there becomes an answer too.
+ */
+export function createApp({ outages, stopping, ...parts }: AppParts): RequestListener {
+  const routes = createRoutes(parts);
+
+  return async (request, response) => {
+    try {
+      send(response, await answer(request));
+    } catch (error) {
+      console.error("An answer could not be sent:", error);
+      response.destroy();
+    }
+  };
+
+  function send(response: ServerResponse, { status, headers, body }: Answer): void {
+    if (stopping.aborted) response.shouldKeepAlive = false;
+    const length = ["Content-Length", String(Buffer.byteLength(body))];
+    response.writeHead(status, [...SECURITY_HEADERS, ...headers, ...length]);
+    response.end(body);
+  }
+
+  async function answer(request: IncomingMessage): Promise<Answer> {
+    let visit: Visit | undefined;
+    try {
+      visit = visitOf(request);
+      return await route(request, visit);
+    } catch (error) {
+      return await explain(toHttpError(error), wantsHtml(request), visit);
+    } finally {
+      visit?.wire?.stop();
+    }
+  }
+
+  async function route(request: IncomingMessage, visit: Visit): Promise<Answer> {
+    const methods = routes.find(visit.path);
+    if (methods === undefined) throw new HttpError(404, "There is nothing at this address.");
+    if (methods.GET && (request.method === "GET" || request.method === "HEAD")) return methods.GET(visit);
+    if (methods.POST === undefined || request.method !== "POST") {
+      const allow = methods.GET ? "GET, HEAD" : "POST";
+      throw new HttpError(405, `This address takes ${allow} only.`, { headers: ["Allow", allow] });
+    }
+    if (isCrossSite(request.headers)) throw new HttpError(403, "This form was sent from another site.");
+    visit.form = await readForm(request);
+    return methods.POST(visit);
+  }
+
+  function visitOf(request: IncomingMessage): Visit {
+    const [path = "", query = ""] = (request.url ?? "").split("?", 2);
+    const asHtml = wantsHtml(request);
+    return {
+      method: request.method ?? "",
+      path,
+      query: new URLSearchParams(query),
+      form: new URLSearchParams(),
+      sessionId: parts.cookie.read(request.headers.cookie),
+      wantsHtml: asHtml,
+      flash: asHtml ? readFlash(request.headers.cookie) : undefined,
+      wire: asHtml ? recordWire() : undefined,
+      port: request.socket.localPort,
+    };
+  }
+
+  /** A mistake in a form is shown on the page, where it can be mended; any other error has a page of its own. */
+  async function explain(error: HttpError, asHtml: boolean, visit?: Visit): Promise<Answer> {
+    if (!asHtml) return jsonAnswer({ error: error.message }, error.status, error.headers);
+    if (visit !== undefined && (error.field !== undefined || error.status === 401)) {
+      try {
+        return await routes.showPage(visit, error);
+      } catch (failure) {
+        return explain(toHttpError(failure), asHtml);
+      }
+    }
+    return htmlAnswer(parts.page.renderError(error), error.status, error.headers);
+  }
+
+  function toHttpError(error: unknown): HttpError {
+    if (error instanceof HttpError) return error;
+    if (error instanceof RedisUnavailableError) {
+      outages.failed(error.message);
+      return new HttpError(503, "Redis does not answer. Your session is not lost: try again in a moment.", {
+        headers: ["Retry-After", "1"],
+      });
+    }
+    const requestId = randomUUID();
+    console.error(`Request ${requestId} failed:`, error);
+    return new HttpError(500, `Something went wrong on our side. The log knows it as request ${requestId}.`);
+  }
+}
+
+const wantsHtml = ({ headers }: IncomingMessage) => headers.accept?.includes("text/html") ?? false;

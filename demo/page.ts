@@ -1,0 +1,130 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { fileURLToPath } from "node:url";
+import ejs from "ejs";
+import { SESSION_SCRIPT } from "../session-store.ts";
+import { fileAnswer } from "./answer.ts";
+import type { Wire } from "./flash.ts";
+import type { HttpError } from "./http-error.ts";
+import type { DemoSession, Visit } from "./routes.ts";
+
+/** TTLs that are one click away, in seconds. */
+const TTL_CHOICES = [
+  { ttl: 10, label: "10 s" },
+  { ttl: 30, label: "30 s" },
+  { ttl: 60, label: "1 min" },
+  { ttl: 300, label: "5 min" },
+  { ttl: 1800, label: "30 min" },
+];
+
+const ASSETS = [
+  { name: "style.css", type: "text/css; charset=utf-8" },
+  { name: "page.js", type: "text/javascript; charset=utf-8" },
+  { name: "icon.svg", type: "image/svg+xml" },
+];
+
+export interface PageOptions {
+  cookieName: string;
+  isCookieSecure: boolean;
+  /** Where Redis is, for people. */
+  redisAddress: string;
+  keyOf: (id: string) => string;
+  /** Seconds: the TTL of a session for which none is chosen, and the largest that can be. */
+  defaultTtl: number;
+  absoluteTtl: number;
+}
+
+/** What the page shows of a visit. */
+interface SessionPage {
+  visit: Visit;
+  session: DemoSession | null;
+  /** Milliseconds until Redis removes the key. */
+  left: number;
+  mistake: HttpError | undefined;
+  wire: Wire;
+}
+
+interface Clock {
+  name: string;
+  left: number;
+  of: number;
+}
+
+export type Page = ReturnType<typeof createPage>;
+
+/** All HTML is made here: from the templates in `views/`, which know nothing but the values that they are given. */
+export function createPage({ keyOf, defaultTtl, absoluteTtl, ...options }: PageOptions) {
+  const render = compile("document.ejs");
+  const contents = ASSETS.map(({ name, type }) => ({ name, type, content: readFileSync(viewPath(name)) }));
+  contents.push({
+    name: "session.lua",
+    type: "text/plain; charset=utf-8",
+    content: Buffer.from(SESSION_SCRIPT),
+  });
+  const files = contents.map(({ name, type, content }) => {
+    const version = createHash("sha256").update(content).digest("base64url").slice(0, 8);
+    return { name, path: `/${name}`, url: `/${name}?${version}`, answer: fileAnswer(type, content) };
+  });
+  const everywhere = {
+    urls: Object.fromEntries(files.map(({ name, url }) => [name, url])),
+    instance: { host: hostname(), process: process.pid },
+    ...options,
+    ttlChoices: TTL_CHOICES.filter(({ ttl }) => ttl <= absoluteTtl),
+    largestTtl: absoluteTtl,
+    mistake: undefined,
+    wires: [],
+  };
+
+  return { assets: files, renderSession, renderError };
+
+  function renderSession({ visit, session, left, mistake, wire }: SessionPage): string {
+    const { sessionId, form, flash, port } = visit;
+    const state = session ? "live" : sessionId === undefined || mistake?.status === 401 ? "none" : "ended";
+    return render({
+      ...everywhere,
+      content: "session.ejs",
+      state,
+      port,
+      mistake,
+      sessionId,
+      notice: flash?.notice,
+      wires: flash ? [wire, flash.wire] : [wire],
+      key: sessionId === undefined ? undefined : keyOf(sessionId),
+      fields: session ? Object.entries(session).filter(([field]) => field !== "ttl") : [],
+      clocks: session ? clocksOf(session, left) : [],
+      typed: {
+        username: form.get("username") ?? session?.username ?? "",
+        ttl: form.getAll("ttl").at(-1) ?? session?.session_ttl ?? defaultTtl,
+      },
+    });
+  }
+
+  /** The clock that Redis keeps and, once the absolute limit is the nearer one, both limits. In milliseconds. */
+  function clocksOf(session: DemoSession, left: number): Clock[] {
+    const idle = Number(session.session_ttl) * 1000;
+    const deadline = Date.parse(session.created_at) + absoluteTtl * 1000;
+    if (deadline - Date.now() >= idle) return [{ name: "TTL", left, of: idle }];
+    const idleLeft = Date.parse(session.last_accessed_at) + idle - Date.now();
+    return [
+      { name: "Absolute limit", left, of: absoluteTtl * 1000 },
+      { name: "Idle limit", left: idleLeft, of: idle },
+    ];
+  }
+
+  function renderError({ status, message }: HttpError): string {
+    return render({ ...everywhere, content: "error.ejs", port: undefined, status, message });
+  }
+}
+
+const viewPath = (name: string) => fileURLToPath(new URL(`../views/${name}`, import.meta.url));
+
+function compile(name: string): ejs.TemplateFunction {
+  const filename = viewPath(name);
+  return ejs.compile(readFileSync(filename, "utf8"), {
+    filename,
+    cache: true,
+    strict: true,
+    localsName: "view",
+  });
+}

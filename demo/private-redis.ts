@@ -1,0 +1,36 @@
+import { RedisMemoryServer } from "redis-memory-server";
+import { findProgram } from "./find-program.mjs";
+
+export interface PrivateRedis {
+  host: string;
+  port: number;
+  stop(): Promise<void>;
+}
+
+const STOP_LIMIT_MS = 1000;
+
+/**
+ * Starts a Redis of our own: in memory, on a free port, out of reach from any other machine. A watcher process of
+ * redis-memory-server ends it even where this process is killed. Without a `redis-server` on the `PATH` the package
+ * builds one from source, once, which takes minutes: `onBuild` is called first.
+ */
+export async function startPrivateRedis(onBuild: () => void = () => {}): Promise<PrivateRedis> {
+  const systemBinary = findProgram("redis-server", "valkey-server");
+  if (systemBinary === undefined) onBuild();
+  const server = await RedisMemoryServer.create({
+    instance: { ip: "127.0.0.1" },
+    binary: systemBinary === undefined ? {} : { systemBinary },
+    // Detached: a Ctrl-C in the terminal is for us, and we still need Redis to finish what is under way.
+    spawn: { detached: true },
+  });
+  const instance = await server.ensureInstance();
+  return {
+    host: instance.ip,
+    port: instance.port,
+    async stop() {
+      const hung = setTimeout(() => instance.childProcess?.kill("SIGKILL"), STOP_LIMIT_MS);
+      await server.stop();
+      clearTimeout(hung);
+    },
+  };
+}

@@ -1,0 +1,66 @@
+import { tracingChannel } from "node:diagnostics_channel";
+import { performance } from "node:perf_hooks";
+
+/** A Redis command as it went over the wire, for people. */
+export interface WireEntry {
+  /** `EVALSHA increment session:V1StGXR8… page_views 1`: the operation in the place of a script's digest. */
+  command: string;
+  /** How long the answer took, in milliseconds. */
+  ms: number;
+  /** Commands that were on their way together share a round trip; the first is 1. */
+  trip: number;
+}
+
+interface Sent {
+  args: readonly string[];
+  start: number;
+  end: number;
+}
+
+const channel = tracingChannel<unknown, object>("node-redis:command");
+
+/**
+ * Listens to the commands that node-redis sends, on its diagnostics channel, from now until `stop`.
+ * Nobody listens while nobody looks at the page, so then it costs nothing.
+ */
+export function recordWire() {
+  const sent = new Map<object, Sent>();
+  const subscriber = {
+    start(message: object) {
+      const args = "args" in message && Array.isArray(message.args) ? message.args.map(String) : [];
+      sent.set(message, { args, start: performance.now(), end: Number.NaN });
+    },
+    asyncEnd(message: object) {
+      const command = sent.get(message);
+      if (command) command.end = performance.now();
+    },
+    end() {},
+    asyncStart() {},
+    error() {},
+  };
+  channel.subscribe(subscriber);
+
+  return {
+    /** The commands on these keys, and on no one else's. */
+    entries(keys: string[]): WireEntry[] {
+      const ours = Array.from(sent.values()).filter(({ args }) => args.some((arg) => keys.includes(arg)));
+      let trip = 0;
+      let answered = Number.NEGATIVE_INFINITY;
+      return ours.map(({ args, start, end }) => {
+        if (start >= answered) trip += 1;
+        answered = Math.max(answered, end);
+        return { command: readable(args), ms: Math.round((end - start) * 100) / 100, trip };
+      });
+    },
+    stop: () => channel.unsubscribe(subscriber),
+  };
+}
+
+/** A script's digest and the number of its keys say nothing to people, the absolute limit is always the same. */
+function readable([command = "", ...args]: readonly string[]): string {
+  const words = command.startsWith("EVAL") ? [args[3], args[2], ...args.slice(5)] : args;
+  return [command, ...words.map((word = "") => shortened(word))].join(" ");
+}
+
+const shortened = (word: string) => (word.length > LONGEST_WORD ? `${word.slice(0, LONGEST_WORD)}…` : word);
+const LONGEST_WORD = 20; // characters: a key's prefix and enough of its ID to know it again

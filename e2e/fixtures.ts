@@ -1,0 +1,125 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { type BrowserContext, test as base, expect, type Page } from "playwright/test";
+import { createClient } from "redis";
+import { startPrivateRedis } from "../demo/private-redis.ts";
+
+interface Redis {
+  host: string;
+  port: number;
+  /** Milliseconds until the key of this browser's session expires; negative if there is none. */
+  timeLeft(context: BrowserContext): Promise<number>;
+  /** Sets a field of this browser's session, as another program might. */
+  write(context: BrowserContext, field: string, value: string): Promise<void>;
+  /** Deletes the key of this browser's session, as `redis-cli DEL` does. */
+  remove(context: BrowserContext): Promise<void>;
+}
+
+interface Options {
+  /** Statuses of failed requests that the browser may mention in its console. */
+  expectedStatuses: number[];
+}
+
+interface Fixtures {
+  /** Starts a session on the page. */
+  start: (page: Page, session?: { username?: string; ttl?: number }) => Promise<void>;
+  /** Fails a test whose pages print in the console, throw, or ask another host for anything. */
+  quiet: void;
+}
+
+interface WorkerFixtures {
+  redis: Redis;
+  /** Starts a demo server on a free port and answers its URL. */
+  newServer: (...args: string[]) => Promise<string>;
+  url: string;
+}
+
+export const test = base.extend<Fixtures & Options, WorkerFixtures>({
+  redis: [
+    async ({}, use) => {
+      const server = await startPrivateRedis();
+      const client = await createClient({ socket: { host: server.host, port: server.port } }).connect();
+      await use({
+        host: server.host,
+        port: server.port,
+        timeLeft: async (context) => client.pTTL(await keyOf(context)),
+        write: async (context, field, value) => void (await client.hSet(await keyOf(context), field, value)),
+        remove: async (context) => void (await client.del(await keyOf(context))),
+      });
+      await client.close();
+      await server.stop();
+    },
+    { scope: "worker" },
+  ],
+
+  newServer: [
+    async ({ redis }, use) => {
+      const servers: ReturnType<typeof spawnServer>[] = [];
+      await use(async (...args) => {
+        const server = spawnServer("--redis-host", redis.host, "--redis-port", String(redis.port), ...args);
+        servers.push(server);
+        for await (const line of createInterface(server.stdout)) {
+          const url = /http:\S+/.exec(line)?.[0];
+          if (url) return url;
+        }
+        throw new Error("the server ended before it listened");
+      });
+      for (const server of servers) {
+        server.kill();
+        if (server.exitCode === null) await once(server, "exit");
+      }
+    },
+    { scope: "worker" },
+  ],
+
+  url: [async ({ newServer }, use) => use(await newServer()), { scope: "worker" }],
+  baseURL: async ({ url }, use) => use(url),
+  expectedStatuses: [[], { option: true }],
+
+  quiet: [
+    async ({ context, expectedStatuses }, use) => {
+      const noise: string[] = [];
+      context.on("console", (message) => {
+        const status = /^Failed to load resource.* status of (\d+)/.exec(message.text())?.[1];
+        if (!expectedStatuses.includes(Number(status))) noise.push(message.text());
+      });
+      context.on("weberror", (error) => noise.push(String(error.error())));
+      context.on("request", (request) => {
+        if (new URL(request.url()).hostname !== "localhost") noise.push(request.url());
+      });
+      await use();
+      expect(noise).toEqual([]);
+    },
+    { auto: true },
+  ],
+
+  start: async ({}, use) =>
+    use(async (page, { username = "andrew", ttl = 60 } = {}) => {
+      await page.goto("/");
+      await page.getByLabel("Username").fill(username);
+      await page.getByLabel("TTL in seconds").fill(String(ttl));
+      await page.getByRole("button", { name: "Start a session", exact: true }).click();
+      await expect(field(page, "username")).toHaveText(username);
+    }),
+});
+
+export { expect };
+
+/** The value that the page shows for a field of the hash. */
+export const field = (page: Page, name: string) => page.getByRole("row", { name }).getByRole("cell");
+/** What the page says of the last thing that happened. */
+export const said = (page: Page, text: string) => page.getByRole("region", { name: "You" }).getByText(text);
+export const secondsLeft = async (page: Page) => Number(await page.locator(".left").first().textContent());
+
+function spawnServer(...args: string[]) {
+  return spawn(process.execPath, ["--import", "tsx", "server.ts", "--port", "0", ...args], {
+    cwd: new URL("..", import.meta.url),
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+}
+
+async function keyOf(context: BrowserContext): Promise<string> {
+  const cookie = (await context.cookies()).find(({ name }) => name === "sid");
+  return `session:${cookie?.value}`;
+}

@@ -1,0 +1,149 @@
+import { AxeBuilder } from "@axe-core/playwright";
+import type { Page } from "playwright/test";
+import { expect, field, said, test } from "./fixtures.ts";
+
+const STATES: Record<string, (page: Page, start: (page: Page, session?: object) => Promise<void>) => Promise<void>> = {
+  "no session": async (page) => void (await page.goto("/")),
+  "a session": async (page, start) => start(page),
+  "an expired session": async (page, start) => {
+    await start(page, { ttl: 1 });
+    await expect(said(page, "Session expired.")).toBeVisible();
+  },
+  "a mistake": async (page) => {
+    await page.goto("/");
+    await page.getByLabel("TTL in seconds").fill("0");
+    await page.getByRole("button", { name: "Start a session", exact: true }).click();
+    await expect(said(page, "TTL must be a whole number greater than 0.")).toBeVisible();
+  },
+  "an error": async (page) => void (await page.goto("/nothing-here")),
+};
+
+test.describe("every state of the page", () => {
+  test.use({ expectedStatuses: [400, 404] });
+
+  for (const [state, reach] of Object.entries(STATES)) {
+    for (const colorScheme of ["light", "dark"] as const) {
+      test(`has no accessibility violation: ${state}, ${colorScheme}`, async ({ page, start }) => {
+        await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+        await reach(page, start);
+        const { violations } = await new AxeBuilder({ page }).analyze();
+        expect(violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])).toEqual([]);
+      });
+    }
+
+    test(`fits 320 pixels: ${state}`, async ({ page, start }) => {
+      await page.setViewportSize({ width: 320, height: 640 });
+      await reach(page, start);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
+    });
+  }
+});
+
+test.describe("a mistake in a form", () => {
+  test.use({ expectedStatuses: [400] });
+
+  test("is said beside its field, keeps what was typed, and harms nothing", async ({ page, start }) => {
+    await start(page);
+    const ttl = page.getByLabel("TTL in seconds");
+    await ttl.fill("99999999999");
+    await page.getByRole("button", { name: "Change the TTL", exact: true }).click();
+    await expect(ttl).toHaveAttribute("aria-invalid", "true");
+    await expect(ttl).toHaveAccessibleDescription("TTL must be at most 2592000 seconds.");
+    await expect(ttl).toHaveValue("99999999999");
+    await expect(field(page, "session_ttl")).toHaveText("60");
+  });
+});
+
+test("can be worked by keyboard alone", async ({ page }) => {
+  await page.goto("/");
+  await page.getByLabel("Username").focus();
+  await page.keyboard.type("Ada");
+  await page.keyboard.press("Enter");
+  await expect(field(page, "username")).toHaveText("Ada");
+  await tabTo(page, "Count a page view");
+  await page.keyboard.press("Enter");
+  await expect(field(page, "page_views")).toHaveText("2");
+  await page.keyboard.press("Enter");
+  await expect(field(page, "page_views")).toHaveText("3");
+  await tabTo(page, "Log out");
+  await page.keyboard.press("Space");
+  await expect(said(page, "Logged out.")).toBeVisible();
+});
+
+test("says what happened to a screen reader, and does not chatter", async ({ page, start }) => {
+  await start(page, { ttl: 3 });
+  const status = page.getByRole("status");
+  await expect(status).toHaveText(/Session started/);
+  await page.waitForResponse(/refresh=false/);
+  await expect(status).toHaveText(/Session started/);
+  await expect(status).toHaveText(/Session expired/);
+});
+
+test("marks what a click changed", async ({ page, start }) => {
+  await start(page);
+  await page.getByRole("button", { name: "Count a page view" }).click();
+  await expect(page.getByRole("row", { name: "page_views" })).toHaveClass("changed");
+  await expect(page.getByRole("row", { name: "username" })).not.toHaveClass("changed");
+});
+
+test("shows the commands that a click cost, and nobody else's", async ({ page, browser, baseURL, start }) => {
+  await start(page);
+  const other = await browser.newPage({ baseURL: baseURL! });
+  await start(other, { username: "Grace" });
+  await Promise.all([page, other].map((each) => each.getByRole("button", { name: "Count a page view" }).click()));
+  const click = page.getByRole("listitem").filter({ hasText: "POST /increment" });
+  await expect(click).toContainText(
+    /POST \/increment 1 round trip\s+EVALSHA increment session:\S{12}… page_views 1 [\d.]+ ms/,
+  );
+  await expect(page.getByRole("region", { name: "What went over the wire" })).not.toContainText("Grace");
+  await other.close();
+});
+
+test("holds long, right-to-left and emoji names", async ({ page, start }) => {
+  await page.setViewportSize({ width: 320, height: 640 });
+  for (const username of ["W".repeat(40), "عبد الرحمن محمد الأندلسي القرطبي الطويل", "👩‍🚀".repeat(13)]) {
+    await start(page, { username });
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
+    await page.getByRole("button", { name: "Log out" }).click();
+    await expect(page.getByLabel("Username")).toBeVisible();
+  }
+});
+
+test("weighs less than 40 KB in all", async ({ page, start }) => {
+  let bytes = 0;
+  page.on("response", async (response) => {
+    if (["document", "stylesheet", "script"].includes(response.request().resourceType())) {
+      bytes += (await response.body()).length;
+    }
+  });
+  await start(page);
+  await page.goto("/", { waitUntil: "networkidle" });
+  expect(bytes).toBeGreaterThan(5000);
+  expect(bytes).toBeLessThan(40_000);
+});
+
+test("asks nothing while it is hidden", async ({ page, context, start }) => {
+  await start(page);
+  await page.evaluate(() => {
+    Object.defineProperty(document, "hidden", { value: true, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  });
+  let looks = 0;
+  context.on("request", () => (looks += 1));
+  await page.waitForTimeout(2500);
+  expect(looks).toBe(0);
+  await page.evaluate(() => {
+    Object.defineProperty(document, "hidden", { value: false });
+    document.dispatchEvent(new Event("visibilitychange"));
+  });
+  await page.waitForResponse(/refresh=false/);
+});
+
+async function tabTo(page: Page, name: string): Promise<void> {
+  const button = page.getByRole("button", { name });
+  for (let tabs = 0; tabs < 40; tabs += 1) {
+    if (await button.evaluate((element) => element === document.activeElement)) return;
+    await page.keyboard.press("Tab");
+  }
+  throw new Error(`Tab does not reach "${name}"`);
+}

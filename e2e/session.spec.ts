@@ -1,0 +1,199 @@
+import { expect, field, said, secondsLeft, test } from "./fixtures.ts";
+
+test("starts a session, and shows what the browser and what Redis holds", async ({ page, context, start }) => {
+  await start(page, { username: "andrew", ttl: 60 });
+  const [cookie] = await context.cookies();
+  expect(cookie).toMatchObject({ name: "sid", httpOnly: true, sameSite: "Lax", path: "/", expires: -1 });
+  await expect(page.getByRole("region", { name: "Your browser" })).toContainText(`sid=${cookie!.value}`);
+  await expect(page.getByRole("region", { name: "Redis" })).toContainText(`session:${cookie!.value}`);
+  await expect(field(page, "page_views")).toHaveText("1");
+  await expect(field(page, "session_ttl")).toHaveText("60");
+});
+
+test("starts a session with a short TTL in one click", async ({ page }) => {
+  await page.goto("/");
+  await page.getByRole("button", { name: "10 s" }).click();
+  await expect(field(page, "session_ttl")).toHaveText("10");
+  await expect(field(page, "username")).toHaveText("Guest");
+});
+
+test("counts page views", async ({ page, start }) => {
+  await start(page);
+  await page.getByRole("button", { name: "Count a page view" }).click();
+  await expect(field(page, "page_views")).toHaveText("2");
+  await page.getByRole("button", { name: "Count a page view" }).click();
+  await expect(field(page, "page_views")).toHaveText("3");
+});
+
+test("changes the TTL, typed or in one click", async ({ page, context, redis, start }) => {
+  await start(page);
+  await page.getByLabel("TTL in seconds").fill("120");
+  await page.getByRole("button", { name: "Change the TTL", exact: true }).click();
+  await expect(field(page, "session_ttl")).toHaveText("120");
+  await page.getByRole("button", { name: "5 min" }).click();
+  await expect(field(page, "session_ttl")).toHaveText("300");
+  expect(await redis.timeLeft(context)).toBeGreaterThan(290_000);
+});
+
+test("shows a session expire, with nobody touching the page", async ({ page, context, redis, start }) => {
+  await start(page, { username: "Grace", ttl: 2 });
+  await expect(said(page, "Session expired.")).toBeVisible();
+  expect(await redis.timeLeft(context)).toBeLessThan(0);
+  await expect(page.getByRole("region", { name: "Redis" })).toContainText("No key");
+  await expect(page.getByRole("region", { name: "Your browser" })).toContainText("It opens nothing now");
+  await expect(page.getByLabel("Username")).toHaveValue("Grace");
+  await page.getByRole("button", { name: "Start a session", exact: true }).click();
+  await expect(field(page, "session_ttl")).toHaveText("2");
+});
+
+test("looks without extending the session", async ({ page, context, redis, start }) => {
+  await start(page, { ttl: 30 });
+  const before = await redis.timeLeft(context);
+  for (let looks = 0; looks < 10; looks += 1) await page.request.get("/session?refresh=false");
+  await page.waitForResponse(/refresh=false/);
+  await page.waitForResponse(/refresh=false/);
+  expect(await redis.timeLeft(context)).toBeLessThan(before - 1000);
+});
+
+test("is kept alive past its first TTL by being used", async ({ page, context, redis, start }) => {
+  await start(page, { ttl: 3 });
+  for (let views = 2; views < 5; views += 1) {
+    await expect.poll(() => redis.timeLeft(context)).toBeLessThan(1600);
+    await page.getByRole("button", { name: "Count a page view" }).click();
+    await expect(field(page, "page_views")).toHaveText(String(views));
+  }
+  await expect(field(page, "page_views")).toHaveText("4");
+});
+
+test("reads instead of looking while the switch is on, so that the session stays", async ({
+  page,
+  context,
+  redis,
+  start,
+}) => {
+  await start(page, { ttl: 3 });
+  await page.getByRole("switch").check();
+  const extended = async () => {
+    await page.waitForResponse(/refresh=true/);
+    return redis.timeLeft(context);
+  };
+  await expect.poll(extended).toBeGreaterThan(2500);
+  await expect.poll(extended).toBeGreaterThan(2500);
+  await page.getByRole("switch").uncheck();
+  await expect(said(page, "Session expired.")).toBeVisible();
+});
+
+test.describe("a click that arrives after the end", () => {
+  test.use({ javaScriptEnabled: false, expectedStatuses: [401] });
+
+  test("is told so, and gets a form to start anew", async ({ page, context, redis, start }) => {
+    await start(page);
+    await redis.remove(context);
+    await page.getByRole("button", { name: "Count a page view" }).click();
+    await expect(said(page, "Session expired.")).toBeVisible();
+    expect(await context.cookies()).toEqual([]);
+    await page.getByRole("button", { name: "Start a session", exact: true }).click();
+    await expect(field(page, "page_views")).toHaveText("1");
+  });
+});
+
+test("logs out: the key is deleted, the cookie forgotten", async ({ page, context, redis, start }) => {
+  await start(page);
+  await page.getByRole("button", { name: "Log out" }).click();
+  await expect(said(page, "Logged out.")).toBeVisible();
+  expect(await redis.timeLeft(context)).toBeLessThan(0);
+  expect(await context.cookies()).toEqual([]);
+});
+
+test("gives a new session ID and keeps the data", async ({ page, context, start }) => {
+  await start(page);
+  const [before] = await context.cookies();
+  await page.getByRole("button", { name: "Get a new session ID" }).click();
+  await expect(said(page, "New session ID.")).toBeVisible();
+  const [after] = await context.cookies();
+  expect(after!.value).not.toBe(before!.value);
+  await expect(field(page, "username")).toHaveText("andrew");
+});
+
+test("keeps two browsers in two sessions", async ({ page, browser, baseURL, start }) => {
+  await start(page, { username: "Ada" });
+  const other = await browser.newPage({ baseURL: baseURL! });
+  await start(other, { username: "Grace" });
+  await page.reload();
+  await expect(field(page, "username")).toHaveText("Ada");
+  await other.close();
+});
+
+test("shows one session on two servers with one Redis", async ({ page, newServer, start }) => {
+  await start(page);
+  const second = await newServer();
+  await page.goto(second);
+  await expect(page.getByText(`:${new URL(second).port}`)).toBeVisible();
+  await page.getByRole("button", { name: "Count a page view" }).click();
+  await expect(field(page, "page_views")).toHaveText("2");
+  await page.goto("/");
+  await expect(field(page, "page_views")).toHaveText("2");
+});
+
+test.describe("without JavaScript", () => {
+  test.use({ javaScriptEnabled: false });
+
+  test("has the whole life cycle", async ({ page, start }) => {
+    await start(page, { username: "<b>Ada</b>" });
+    await expect(page.getByRole("switch")).toBeHidden();
+    await page.getByRole("button", { name: "Count a page view" }).click();
+    await expect(said(page, "Page view counted")).toBeVisible();
+    await expect(field(page, "page_views")).toHaveText("2");
+    await page.getByRole("button", { name: "10 s" }).click();
+    await expect(field(page, "session_ttl")).toHaveText("10");
+    await page.getByRole("button", { name: "Get a new session ID" }).click();
+    await expect(said(page, "New session ID.")).toBeVisible();
+    await page.reload();
+    await expect(said(page, "New session ID.")).toBeHidden();
+    await page.getByRole("button", { name: "Log out" }).click();
+    await expect(said(page, "Logged out.")).toBeVisible();
+  });
+
+  test("says that a session expired", async ({ page, context, redis, start }) => {
+    await start(page);
+    await redis.remove(context);
+    await page.reload();
+    await expect(said(page, "Session expired.")).toBeVisible();
+    await page.reload();
+    await expect(said(page, "You have no session.")).toBeVisible();
+  });
+});
+
+test.describe("news from elsewhere", () => {
+  test("shows what another program wrote", async ({ page, context, redis, start }) => {
+    await start(page);
+    await redis.write(context, "theme", "<dark>");
+    await expect(field(page, "theme")).toHaveText("<dark>");
+  });
+
+  test("shows a session end that somebody deleted", async ({ page, context, redis, start }) => {
+    await start(page);
+    await redis.remove(context);
+    await expect(said(page, "Session ended.")).toBeVisible();
+  });
+
+  test("shows what another tab did", async ({ page, context, start }) => {
+    await start(page);
+    const tab = await context.newPage();
+    await tab.goto("/");
+    await tab.getByRole("button", { name: "Count a page view" }).click();
+    await page.bringToFront();
+    await expect(field(page, "page_views")).toHaveText("2");
+    await tab.getByRole("button", { name: "Log out" }).click();
+    await expect(said(page, "You have no session.").or(said(page, "Session ended."))).toBeVisible();
+  });
+});
+
+test("counts down as Redis does", async ({ page, context, redis, start }) => {
+  await start(page, { ttl: 8 });
+  for (let samples = 0; samples < 5; samples += 1) {
+    const [shown, left] = await Promise.all([secondsLeft(page), redis.timeLeft(context)]);
+    expect(Math.abs(shown * 1000 - left)).toBeLessThan(300);
+    await page.waitForResponse(/refresh=false/);
+  }
+});

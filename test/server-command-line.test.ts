@@ -1,0 +1,396 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer as createHttpServer } from "node:http";
+import { type AddressInfo, connect, createServer, type Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { after, describe, test, type TestContext } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { findProgram } from "../demo/find-program.mjs";
+import { type Lifetime, sendRaw, spawnServer } from "./demo-server.ts";
+import { openRedis } from "./redis.ts";
+
+const { redis, host, port } = await openRedis();
+const guarded = await openRedis();
+const PASSWORD = "s3cret/+@:%";
+await guarded.redis.configSet("requirepass", PASSWORD);
+
+const HERE = ["--redis-host", host, "--redis-port", String(port)];
+const AT_ONCE = { concurrency: 3 };
+const digest = (id: string) => createHash("sha256").update(id).digest("base64url");
+const linesOf = (output: string) => output.trim().split("\n");
+
+async function listen(t: Lifetime, server: Server): Promise<number> {
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  t.after(() => void server.close());
+  return (server.address() as AddressInfo).port;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const free = (server.address() as AddressInfo).port;
+  await once(server.close(), "close");
+  return free;
+}
+
+async function answers(portNumber: number, hostname = "127.0.0.1"): Promise<boolean> {
+  const socket = connect(portNumber, hostname);
+  try {
+    await once(socket, "connect");
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** Waits for it, six seconds at most. */
+async function until(isSo: () => Promise<boolean>): Promise<boolean> {
+  for (let tries = 0; tries < 120; tries++) {
+    if (await isSo()) return true;
+    await sleep(50);
+  }
+  return false;
+}
+
+describe("starting", AT_ONCE, () => {
+  const server = spawnServer({ after }, [...HERE, "--port", "0"]);
+
+  test("says in a line each which URL to open and which Redis it uses", async () => {
+    const { url, port: ownPort, stdout } = await server.listening();
+    assert.equal(url, `http://localhost:${ownPort}`);
+    assert.equal(linesOf(stdout).length, 2);
+    assert.ok(
+      linesOf(stdout).some((line) => line.includes(`${host}:${port}`)),
+      stdout,
+    );
+  });
+
+  test("keeps its sessions there, under session: and the ID", async () => {
+    const { browser } = await server.listening();
+    const { status, json } = await browser.post("/login", { username: "andrew" });
+    assert.deepEqual([status, json.configured_ttl], [200, 60]);
+    assert.equal(await redis.hGet(`session:${browser.sessionId}`, "username"), "andrew");
+  });
+
+  test("ends with a line that names the port where the port is in use", async (t) => {
+    const taken = String(await listen(t, createServer()));
+    const { code, stdout, stderr } = await spawnServer(t, [...HERE, "--port", taken]).end();
+    assert.deepEqual([code, linesOf(stderr).length, stdout], [1, 1, ""]);
+    assert.ok(stderr.includes(taken), stderr);
+  });
+});
+
+const OPTIONS = {
+  PORT: String(await freePort()),
+  HOST: "127.0.0.2",
+  REDIS_HOST: host,
+  REDIS_PORT: String(port),
+  ABSOLUTE_TTL: "20",
+};
+const flags = Object.entries(OPTIONS).flatMap(([name, value]) => [
+  `--${name.toLowerCase().replaceAll("_", "-")}`,
+  value,
+]);
+const sources: [source: string, args: string[], environment: Record<string, string>][] = [
+  ["flags", [...flags.slice(2), "--port", String(await freePort()), "--secure-cookie", "--hash-ids"], {}],
+  ["the environment", [], { ...OPTIONS, SECURE_COOKIE: "true", HASH_IDS: "1" }],
+];
+for (const [source, args, environment] of sources) {
+  describe(`options from ${source}`, () => {
+    const server = spawnServer({ after }, args, environment);
+
+    test("say where to listen, and on which port", async () => {
+      const { url } = await server.listening();
+      assert.equal(url, `http://127.0.0.2:${environment["PORT"] ?? args[args.indexOf("--port") + 1]}`);
+    });
+
+    test("name the Redis", async () => {
+      assert.ok((await server.listening()).stdout.includes(`${host}:${port}`));
+    });
+
+    test("limit a session to its absolute TTL, and a TTL to that", async () => {
+      const { browser } = await server.listening();
+      const refused = await browser.post("/login", { ttl: "21" });
+      assert.equal(refused.status, 400);
+      assert.match(refused.json.error ?? "", /20/);
+      assert.equal((await browser.post("/login", { ttl: "20" })).status, 200);
+      assert.equal((await browser.post("/login")).json.configured_ttl, 20);
+      const key = `session:${digest(browser.sessionId)}`;
+      const deadline = Date.parse((await redis.hGet(key, "created_at")) ?? "") + 20_000;
+      assert.ok((await redis.pExpireTime(key)) <= deadline);
+    });
+
+    test("make the cookie secure", async () => {
+      const { browser } = await server.listening();
+      const { setCookies } = await browser.post("/login");
+      assert.match(setCookies[0] ?? "", /^__Host-sid=.*; Secure/);
+    });
+
+    test("keep no ID in Redis, only its digest", async () => {
+      const { browser } = await server.listening();
+      await browser.post("/login", { username: "hidden" });
+      const id = browser.sessionId;
+      assert.equal(await redis.hGet(`session:${digest(id)}`, "username"), "hidden");
+      const everything = [...(await redis.keys("*")), ...Object.values(await redis.hGetAll(`session:${digest(id)}`))];
+      assert.ok(everything.every((kept) => !kept.includes(id)));
+    });
+  });
+}
+
+const withPassword = (password: string, path = "") =>
+  `redis://:${encodeURIComponent(password)}@${guarded.host}:${guarded.port}${path}`;
+
+describe("flags and the environment", AT_ONCE, () => {
+  test("where both say something, the flag counts", async (t) => {
+    const taken = String(await listen(t, createServer()));
+    const environment = {
+      PORT: taken,
+      HOST: "127.0.0.2",
+      REDIS_HOST: "127.0.0.3",
+      REDIS_PORT: "1",
+      ABSOLUTE_TTL: "20",
+      SECURE_COOKIE: "1",
+      HASH_IDS: "1",
+    };
+    const overruling = [
+      "--host",
+      "127.0.0.1",
+      "--port",
+      "0",
+      "--absolute-ttl",
+      "30",
+      "--secure-cookie=false",
+      "--hash-ids=false",
+    ];
+    const { browser, url } = await spawnServer(t, [...HERE, ...overruling], environment).listening();
+    assert.match(url, /^http:\/\/localhost:/);
+    const { setCookies, json } = await browser.post("/login", { ttl: "30" });
+    assert.match(setCookies[0] ?? "", /^sid=/);
+    assert.equal(json.configured_ttl, 30);
+    assert.equal(await redis.exists(`session:${browser.sessionId}`), 1);
+  });
+
+  test("a Redis URL brings user, password and database, and the password is never printed", async (t) => {
+    const environment = { REDIS_URL: withPassword(PASSWORD, "/3"), SECURE_COOKIE: "false", HASH_IDS: "0" };
+    const server = spawnServer(t, ["--port", "0"], environment);
+    const { browser, stdout } = await server.listening();
+    assert.ok(stdout.includes(`${guarded.host}:${guarded.port}`), stdout);
+    await browser.post("/login");
+    await guarded.redis.select(3);
+    assert.equal(await guarded.redis.exists(`session:${browser.sessionId}`), 1);
+    const page = await browser.get("/", { accept: "text/html" });
+    const ended = await server.stop("SIGTERM");
+    for (const output of [page.text, ended.stdout, ended.stderr]) {
+      assert.ok(!output.includes("s3cret"), output);
+    }
+  });
+
+  for (const [what, url] of [
+    ["wrong", withPassword("wr0ng")],
+    ["missing", `redis://${guarded.host}:${guarded.port}`],
+  ] as const) {
+    test(`a ${what} password ends the start with one line that does not show it`, async (t) => {
+      const { code, stdout, stderr } = await spawnServer(t, ["--port", "0", "--redis-url", url]).end();
+      assert.deepEqual([code, linesOf(stderr).length, stdout], [1, 1, ""]);
+      assert.ok(stderr.includes(`${guarded.host}:${guarded.port}`), stderr);
+      assert.match(stderr, /password|WRONGPASS|NOAUTH/i);
+      assert.doesNotMatch(stderr, /wr0ng/);
+    });
+  }
+});
+
+const REFUSED = await freePort();
+
+describe("a Redis that was named and is not there", AT_ONCE, () => {
+  const absent: [what: string, redisHost: string, portOf: (t: TestContext) => Promise<number>][] = [
+    ["nobody listens", "127.0.0.1", async () => REFUSED],
+    ["nobody listens at an IPv6 address", "::1", async () => REFUSED],
+    [
+      "whoever listens never answers",
+      "127.0.0.1",
+      (t) =>
+        listen(
+          t,
+          createServer((socket) => t.after(() => socket.destroy())),
+        ),
+    ],
+    [
+      "whoever listens hangs up",
+      "127.0.0.1",
+      (t) =>
+        listen(
+          t,
+          createServer((socket) => socket.destroy()),
+        ),
+    ],
+    [
+      "a web server listens",
+      "127.0.0.1",
+      (t) =>
+        listen(
+          t,
+          createHttpServer((_, response) => response.end()),
+        ),
+    ],
+  ];
+  for (const [what, redisHost, portOf] of absent) {
+    test(`ends the start with one line that names host and port: ${what}`, async (t) => {
+      const redisPort = String(await portOf(t));
+      const args = ["--port", "0", "--redis-host", redisHost, "--redis-port", redisPort];
+      const { code, stdout, stderr } = await spawnServer(t, args).end();
+      assert.deepEqual([code, linesOf(stderr).length, stdout], [1, 1, ""], stderr);
+      for (const named of [redisHost, redisPort, "--redis-host"]) assert.ok(stderr.includes(named), stderr);
+    });
+  }
+});
+
+describe("a mistake on the command line", AT_ONCE, () => {
+  const mistakes: [args: string[], reason: RegExp, environment?: Record<string, string>][] = [
+    [["--nonsense"], /unknown.*nonsense/i],
+    [["--port", "abc"], /port must be/i],
+    [["--port", "99999"], /port must be.*65,?535/i],
+    [["--port"], /port/i],
+    [["--redis-port", "0"], /redis-port must be/i],
+    [["--absolute-ttl", "0"], /absolute-ttl must be/i],
+    [["--redis-url", "http://localhost"], /redis-url/i],
+    [["--redis-url", "redis://:s3cret@localhost", "--redis-host", "localhost"], /redis-url.*redis-host/i],
+    [[], /port must be/i, { PORT: "abc" }],
+  ];
+  for (const [args, reason, environment] of mistakes) {
+    const shown = [...Object.entries(environment ?? {}).map((pair) => pair.join("=")), ...args].join(" ");
+    test(`gets the usage and the reason, and exit code 1: ${shown}`, async (t) => {
+      const { code, stdout, stderr } = await spawnServer(t, args, environment).end();
+      assert.deepEqual([code, stdout], [1, ""]);
+      assert.match(stderr, /--port .*--hash-ids /s);
+      assert.match(linesOf(stderr).at(-1) ?? "", reason);
+      assert.doesNotMatch(stderr, /s3cret|^ +at /m);
+    });
+  }
+});
+
+describe("--help", () => {
+  const server = spawnServer({ after }, ["--help"]);
+
+  const options: [option: string, environment: string, says: RegExp][] = [
+    ["--port", "PORT", /port.*8080/i],
+    ["--host", "HOST", /127\.0\.0\.1/],
+    ["--redis-host", "REDIS_HOST", /localhost/],
+    ["--redis-port", "REDIS_PORT", /6379/],
+    ["--redis-url", "REDIS_URL", /redis\[s\]:\/\/user:password@host:port\/db/],
+    ["--redis-cluster", "REDIS_CLUSTER", /cluster/i],
+    ["--absolute-ttl", "ABSOLUTE_TTL", /seconds.*2592000/i],
+    ["--secure-cookie", "SECURE_COOKIE", /https/i],
+    ["--hash-ids", "HASH_IDS", /sha-256|digest/i],
+  ];
+  for (const [option, environment, says] of options) {
+    test(`names ${option} and ${environment}, with unit and default`, async () => {
+      const { code, stdout } = await server.end();
+      assert.equal(code, 0);
+      const about = stdout
+        .replaceAll(/\s+/g, " ")
+        .split(/ (?=--)/)
+        .filter((part) => part.startsWith(`${option} `));
+      assert.equal(about.length, 1, stdout);
+      assert.match(about[0]!, new RegExp(`\\b${environment}\\b`));
+      assert.match(about[0]!, says);
+    });
+  }
+});
+
+describe("stopping", AT_ONCE, () => {
+  const post =
+    "POST /login HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 14\r\n\r\n";
+
+  /** A log-in that the server has begun to read. */
+  async function beginLogIn(t: TestContext, ownPort: number) {
+    const socket = connect(ownPort, "127.0.0.1");
+    t.after(() => socket.destroy());
+    socket.on("error", () => {}).write(post);
+    await once(socket, "readable");
+    assert.match(String(socket.read()), /^HTTP\/1\.1 100 /);
+    return socket;
+  }
+
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    test(`finishes what is under way, takes nothing new, and exits with 0: ${signal}`, async (t) => {
+      const server = spawnServer(t, [...HERE, "--port", "0"]);
+      const { port: ownPort } = await server.listening();
+      const socket = await beginLogIn(t, ownPort);
+      server.kill(signal);
+      assert.ok(await until(async () => !(await answers(ownPort))), "still accepts");
+      socket.write("username=grace");
+      assert.match(await text(socket), /^HTTP\/1\.1 200 [^]*"username":"grace"/);
+      const { code, stderr } = await server.end();
+      assert.deepEqual([code, stderr], [0, ""]);
+    });
+  }
+
+  test("waits for no connection that is idle, and not for ever for one that is not", async (t) => {
+    const server = spawnServer(t, [...HERE, "--port", "0"]);
+    const { port: ownPort, browser } = await server.listening();
+    await browser.get("/");
+    await beginLogIn(t, ownPort);
+    const { code, stderr } = await server.stop("SIGTERM");
+    assert.deepEqual([code, stderr], [0, ""]);
+  });
+});
+
+async function startWithPrivateRedis(t: TestContext) {
+  const server = spawnServer(t, ["--port", "0"]);
+  const { stdout, browser } = await server.listening();
+  const said = linesOf(stdout).filter((line) => /private/i.test(line));
+  assert.equal(said.length, 1, stdout);
+  const redisPort = Number(/:(\d+)/.exec(said[0]!)?.[1]);
+  t.after(() => sendRaw(redisPort, "SHUTDOWN NOSAVE\n").catch(() => {}));
+  assert.ok(await answers(redisPort), said[0]);
+  return { server, redisPort, browser };
+}
+
+const isRedisHere = await answers(6379, "localhost");
+
+describe(
+  "where no Redis is named and none is at localhost:6379",
+  { ...AT_ONCE, skip: isRedisHere && "there is a Redis at localhost:6379" },
+  () => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+      test(`a private Redis serves, is said in one line, and is gone after ${signal}`, async (t) => {
+        const { server, redisPort, browser } = await startWithPrivateRedis(t);
+        assert.equal((await browser.post("/login")).status, 200);
+        const { code, stderr } = await server.stop(signal);
+        assert.deepEqual([code, stderr], [0, ""]);
+        assert.equal(await answers(redisPort), false);
+      });
+    }
+
+    for (const [signal, how] of [
+      ["SIGKILL", "is killed"],
+      ["SIGHUP", "loses its terminal"],
+    ] as const) {
+      test(`the private Redis is gone soon after the server ${how}: ${signal}`, async (t) => {
+        const { server, redisPort } = await startWithPrivateRedis(t);
+        await server.stop(signal);
+        assert.ok(await until(async () => !(await answers(redisPort))), "still there");
+      });
+    }
+
+    test("the private Redis is gone after a start that fails", async (t) => {
+      const folder = await mkdtemp(join(tmpdir(), "redis-server-"));
+      t.after(() => rm(folder, { recursive: true }));
+      const log = join(folder, "arguments");
+      const script = `#!/bin/sh\necho "$@" >> ${log}\nexec ${findProgram("redis-server", "valkey-server")} "$@"\n`;
+      await writeFile(join(folder, "redis-server"), script, { mode: 0o755 });
+      const taken = String(await listen(t, createServer()));
+      const environment = { PATH: `${folder}:${process.env["PATH"]}` };
+      const { code, stderr } = await spawnServer(t, ["--port", taken], environment).end();
+      assert.deepEqual([code, linesOf(stderr).length], [1, 1]);
+      const redisPort = Number(/--port (\d+)/.exec(await readFile(log, "utf8"))?.[1]);
+      assert.equal(await answers(redisPort), false);
+    });
+  },
+);

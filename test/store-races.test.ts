@@ -1,0 +1,332 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import * as fc from "fast-check";
+import { RedisSessionStore, type RedisScripting } from "../session-store.ts";
+import { assertExpiries, commandsDuring, neglect, newPrefix, openRedis, openStore } from "./redis.ts";
+
+const { redis, connect } = await openRedis();
+const connections = await Promise.all([connect(), connect(), connect(), connect()]);
+
+const SOME_ID = "A".repeat(43);
+const DEFAULT_ABSOLUTE_TTL = 2_592_000;
+
+type Operation = (store: RedisSessionStore, id: string) => Promise<unknown>;
+
+const keysUnder = async (prefix: string) => (await redis.keys(`${prefix}*`)).toSorted();
+const parallelStores = () => {
+  const prefix = newPrefix();
+  const stores = connections.map((connection) => new RedisSessionStore({ redis: connection, prefix }));
+  return { prefix, stores, store: stores[0]!, key: (id: string) => prefix + id };
+};
+
+describe("any sequence of operations", () => {
+  interface ModelSession {
+    id: string;
+    fields: Record<string, string> | null;
+    ttl: number;
+    aged: boolean;
+  }
+  type Model = ModelSession[];
+  type Real = ReturnType<typeof openStore>;
+
+  const reserved = new Set(["session_ttl", "created_at", "last_accessed_at", "ttl"]);
+  const pick = (model: Model, index: number): ModelSession =>
+    model[index % model.length] ?? { id: SOME_ID, fields: null, ttl: 0, aged: false };
+
+  const step = <Input>(
+    name: string,
+    input: fc.Arbitrary<Input>,
+    take: (session: ModelSession, real: Real, input: Input, model: Model) => Promise<unknown>,
+  ) =>
+    fc.tuple(fc.nat(7), input).map(([index, given]) => ({
+      check: () => true,
+      run: async (model: Model, real: Real) => {
+        await take(pick(model, index), real, given, model);
+      },
+      toString: () => `${name}(#${index}, ${JSON.stringify(given)})`,
+    }));
+
+  const nothing = fc.constant(null);
+  const field = fc.constantFrom("a", "b", "__proto__");
+  const text = fc.oneof(fc.integer({ min: -50, max: 50 }).map(String), fc.string({ maxLength: 3 }));
+  const data = fc.dictionary(fc.constantFrom("a", "b", "c", "created_at", "ttl"), text);
+  const ttl = fc.integer({ min: 100, max: 1000 });
+  const kept = (given: Record<string, string>) =>
+    Object.fromEntries(Object.entries(given).filter(([name]) => !reserved.has(name)));
+
+  const steps = [
+    step("create", fc.record({ data, ttl }), async (_, { store }, given, model) => {
+      const id = await store.createSession(given.data, { ttl: given.ttl });
+      model.push({ id, fields: kept(given.data), ttl: given.ttl, aged: false });
+    }),
+    step("get", fc.boolean(), async (session, { store }, refreshTtl) => {
+      const answer = await store.getSession(session.id, { refreshTtl });
+      if (!session.fields) return assert.equal(answer, null);
+      session.aged &&= !refreshTtl;
+      assert.deepEqual(kept(answer as Record<string, string>), session.fields);
+      assert.equal(answer!.session_ttl, String(session.ttl));
+      assert.equal(Number(answer!.ttl) <= 50, session.aged);
+    }),
+    step("update", data, async (session, { store }, given) => {
+      assert.equal(await store.updateSession(session.id, given), session.fields !== null);
+      if (session.fields) Object.assign(session, { fields: { ...session.fields, ...kept(given) }, aged: false });
+    }),
+    step("increment", fc.tuple(field, fc.integer({ min: -9, max: 9 })), async (session, { store }, [name, by]) => {
+      const answer = store.incrementField(session.id, name, by);
+      if (!session.fields) return assert.equal(await answer, null);
+      const held = Object.hasOwn(session.fields, name) ? session.fields[name]! : "0";
+      if (String(Number(held)) !== held || held === "-0") return assert.rejects(answer, TypeError);
+      assert.equal(await answer, Number(held) + by);
+      session.fields = { ...session.fields, [name]: String(Number(held) + by) };
+      session.aged = false;
+    }),
+    step("setTtl", ttl, async (session, { store }, given) => {
+      assert.equal(await store.setSessionTtl(session.id, given), session.fields !== null);
+      Object.assign(session, { ttl: given, aged: false });
+    }),
+    step("rotate", nothing, async (session, { store }, _, model) => {
+      const id = await store.rotateSession(session.id);
+      if (!session.fields) return assert.equal(id, null);
+      model.push({ ...session, id: id!, aged: false });
+      session.fields = null;
+    }),
+    step("delete", nothing, async (session, { store }) => {
+      assert.equal(await store.deleteSession(session.id), session.fields !== null);
+      session.fields = null;
+    }),
+    step("evict", nothing, async (session, { key }) => {
+      await redis.del(key(session.id));
+      session.fields = null;
+    }),
+    step("expire", nothing, async (session, { key }) => {
+      await redis.pExpire(key(session.id), 1);
+      await sleep(3);
+      session.fields = null;
+    }),
+    step("age", nothing, async (session, { key }) => {
+      session.aged = (await redis.expire(key(session.id), 50)) === 1;
+    }),
+    step("wait", fc.integer({ min: 0, max: 3 }), (_session, _real, milliseconds) => sleep(milliseconds)),
+    step("forget the script", nothing, () => redis.scriptFlush()),
+  ];
+
+  test("answers as a few lines of plain TypeScript do", async (t) => {
+    const seed = Number(process.env["STORE_TEST_SEED"] ?? Date.now() % 2 ** 31);
+    t.diagnostic(`STORE_TEST_SEED=${seed}`);
+    let sequences = 0;
+    const sequence = fc.asyncProperty(fc.commands(steps, { maxCommands: 50, size: "max" }), async (commands) => {
+      const model: Model = [];
+      const real = openStore(redis);
+      await fc.asyncModelRun(() => ({ model, real }), commands);
+      const alive = model.filter(({ fields }) => fields).map(({ id }) => real.key(id));
+      assert.deepEqual(await keysUnder(real.prefix), alive.toSorted());
+      if (alive.length > 0) await redis.del(alive);
+      sequences++;
+    });
+    await fc.assert(sequence, { seed, numRuns: 400, interruptAfterTimeLimit: 12_000 });
+    t.diagnostic(`${sequences} sequences`);
+  });
+});
+
+const writes: [write: string, run: Operation, none: unknown, mark?: [field: string, value: string]][] = [
+  ["updateSession", (store, id) => store.updateSession(id, { color: "red" }), false, ["color", "red"]],
+  ["incrementField", (store, id) => store.incrementField(id, "count"), null, ["count", "1"]],
+  ["setSessionTtl", (store, id) => store.setSessionTtl(id, 20), false, ["session_ttl", "20"]],
+  ["getSession", (store, id) => store.getSession(id), null],
+  ["rotateSession", (store, id) => store.rotateSession(id), null],
+];
+const enders: [ender: string, run: (store: RedisSessionStore, id: string, key: string) => Promise<unknown>][] = [
+  ["deleteSession", (store, id) => store.deleteSession(id)],
+  ["rotateSession", (store, id) => store.rotateSession(id)],
+  ["expiry", (_store, _id, key) => redis.pExpireAt(key, 1)],
+  ["eviction", (_store, _id, key) => redis.del(key)],
+];
+
+/** The client as the store sees it, where something happens right before the command of that number. */
+const interposed = (place: number, scriptIsKnown: boolean, act: () => Promise<unknown>): RedisScripting => {
+  let sent = 0;
+  return {
+    evalSha: async (...command) => {
+      if (sent++ === place) await act();
+      if (!scriptIsKnown) await redis.scriptFlush();
+      return redis.evalSha(...command);
+    },
+    eval: async (...command) => {
+      if (sent++ === place) await act();
+      return redis.eval(...command);
+    },
+  };
+};
+
+describe("an end at any moment of a write", () => {
+  for (const [write, run, none, mark] of writes) {
+    for (const [ender, end] of enders) {
+      for (const scriptIsKnown of [true, false]) {
+        const takesEffectAt = scriptIsKnown ? 0 : 1;
+        const commands = (write === "rotateSession" ? 2 : 1) * (scriptIsKnown ? 1 : 2);
+        for (let place = 0; place <= commands; place++) {
+          const moment = place < commands ? `before command ${place + 1} of` : "after";
+          test(`is final: ${ender} ${moment} ${write}, script ${scriptIsKnown ? "known" : "unknown"}`, async () => {
+            const { prefix, store, key, stores } = parallelStores();
+            const id = await store.createSession({ username: "andrew" });
+            await neglect(redis, key(id), 10);
+            let ended: unknown;
+            const endIt = async () => (ended = await end(stores[1]!, id, key(id)));
+            const writer = new RedisSessionStore({ redis: interposed(place, scriptIsKnown, endIt), prefix });
+            const answer = await run(writer, id);
+            if (place === commands) await endIt();
+            const wroteFirst = place > takesEffectAt;
+            assert.equal(answer !== none, wroteFirst);
+            assert.equal(Boolean(ended), !(wroteFirst && write === "rotateSession"));
+            const ids = [write === "rotateSession" && answer, ender === "rotateSession" && ended];
+            const alive = ids.filter((newId) => typeof newId === "string").map(key);
+            assert.deepEqual(await keysUnder(prefix), alive);
+            for (const survivor of alive) {
+              const hash = await redis.hGetAll(survivor);
+              assert.equal(hash["username"], "andrew");
+              if (mark) assert.equal(hash[mark[0]] === mark[1], wroteFirst);
+            }
+            await assertExpiries(redis, prefix, DEFAULT_ABSOLUTE_TTL);
+          });
+        }
+      }
+    }
+  }
+
+  test("is final: the absolute limit between the two steps of rotateSession", async () => {
+    const { prefix, store, key } = parallelStores();
+    assert.equal(await store.getSession(SOME_ID), null);
+    const createdAt = Math.floor(Date.now() / 1000) * 1000 - 58_000;
+    await redis.hSet(key(SOME_ID), { session_ttl: "60", created_at: new Date(createdAt).toISOString() });
+    await neglect(redis, key(SOME_ID), 1);
+    const untilTheLimit = () => sleep(createdAt + 60_000 - Date.now());
+    const slow = interposed(1, true, untilTheLimit);
+    const rotating = new RedisSessionStore({ redis: slow, prefix, absoluteTtl: 60, ttl: 60 });
+    assert.equal(await rotating.rotateSession(SOME_ID), null);
+    assert.deepEqual(await keysUnder(prefix), []);
+  });
+});
+
+describe("operations from several connections at once", () => {
+  for (const [ender, end] of enders) {
+    test(`revive nothing and answer honestly in 1000 rounds of ${ender}`, async () => {
+      const { prefix, stores, store, key } = parallelStores();
+      for (let round = 0; round < 1000; round++) {
+        const id = await store.createSession({ username: "andrew" });
+        if (round % 2 === 0) await redis.expire(key(id), 10);
+        const counts: number[] = [];
+        let ended: unknown;
+        let updated = false;
+        const crowd: Operation[] = [
+          ...stores.map((): Operation => async (each) => counts.push((await each.incrementField(id, "count")) ?? 0)),
+          async (each) => (updated = await each.updateSession(id, { color: "red" })),
+          (each) => each.getSession(id),
+          (each) => each.setSessionTtl(id, 20),
+        ];
+        crowd.splice(round % (crowd.length + 1), 0, async (each) => (ended = await end(each, id, key(id))));
+        await Promise.all(crowd.map((run, i) => run(stores[(i + round) % 4]!, id)));
+        const counted = counts.filter((count) => count > 0).toSorted((a, b) => a - b);
+        assert.deepEqual(counted, [1, 2, 3, 4].slice(0, counted.length));
+        assert.ok(ended, `round ${round}`);
+        const alive = ender === "rotateSession" ? [key(ended as string)] : [];
+        assert.deepEqual(await keysUnder(prefix), alive);
+        for (const survivor of alive) {
+          const { username, color, count } = await redis.hGetAll(survivor);
+          assert.deepEqual([username, color === "red", Number(count ?? 0)], ["andrew", updated, counted.length]);
+          await assertExpiries(redis, prefix, DEFAULT_ABSOLUTE_TTL);
+          await redis.del(survivor);
+        }
+      }
+    });
+  }
+
+  test("let one of eight rotations win, and keep the data at its ID alone", async () => {
+    const { prefix, stores, store, key } = parallelStores();
+    for (let round = 0; round < 200; round++) {
+      const id = await store.createSession({ username: "andrew" });
+      const ids = await Promise.all([...stores, ...stores].map((each) => each.rotateSession(id)));
+      const [winner, ...others] = ids.filter((newId) => newId !== null);
+      assert.deepEqual(others, []);
+      assert.deepEqual(await keysUnder(prefix), [key(winner!)]);
+      assert.equal((await store.getSession(winner!))!["username"], "andrew");
+      await assertExpiries(redis, prefix, DEFAULT_ABSOLUTE_TTL);
+      await store.deleteSession(winner!);
+    }
+  });
+
+  test("let one of eight deletions tell that there was a session", async () => {
+    const { prefix, stores, store } = parallelStores();
+    for (let round = 0; round < 200; round++) {
+      const id = await store.createSession();
+      const answers = await Promise.all([...stores, ...stores].map((each) => each.deleteSession(id)));
+      assert.equal(answers.filter(Boolean).length, 1);
+      assert.deepEqual(await keysUnder(prefix), []);
+    }
+  });
+
+  test("keep all of 50 fields that 50 writers write", async () => {
+    const { prefix, stores, store } = parallelStores();
+    const id = await store.createSession();
+    const fields = Array.from({ length: 50 }, (_, i) => [`field${i}`, `${i}`] as const);
+    await Promise.all(fields.map(([field, value], i) => stores[i % 4]!.updateSession(id, { [field]: value })));
+    const session = await store.getSession(id);
+    for (const [field, value] of fields) assert.equal(session![field], value);
+    await assertExpiries(redis, prefix, DEFAULT_ABSOLUTE_TTL);
+  });
+
+  test("count to 1000 by 1000 increments, each answered with its own number", async () => {
+    const { prefix, stores, store } = parallelStores();
+    const id = await store.createSession();
+    const each = Array.from({ length: 1000 }, (_, i) => i + 1);
+    const answers = await Promise.all(each.map((i) => stores[i % 4]!.incrementField(id, "count")));
+    assert.deepEqual(
+      answers.toSorted((a, b) => a! - b!),
+      each,
+    );
+    assert.equal((await store.getSession(id))!["count"], "1000");
+    await assertExpiries(redis, prefix, DEFAULT_ABSOLUTE_TTL);
+  });
+});
+
+describe("the cost in Redis", () => {
+  type Cost = Record<string, number>;
+  const asked = { evalsha: 1, time: 1, hmget: 1 };
+  const looked = { ...asked, pttl: 1, hgetall: 1 };
+  const refreshed = { ...asked, pttl: 1, hset: 1, pexpireat: 1 };
+  const rotated = { evalsha: 2, time: 2, hmget: 2, hgetall: 1, del: 1, hset: 3, pttl: 1, pexpireat: 1 };
+  const rewritten = { ...refreshed, hset: 2 };
+  const updated = { ...asked, hset: 1, pttl: 1 };
+  const counted = { ...asked, hincrby: 1, pttl: 1 };
+  const ended = { ...asked, del: 1 };
+  const costs: [operation: string, run: Operation, withinASecond: Cost, later: Cost, none?: Cost][] = [
+    ["createSession", (store) => store.createSession(), refreshed, refreshed, refreshed],
+    ["getSession", (store, id) => store.getSession(id), looked, { ...refreshed, hgetall: 1 }],
+    ["a look", (store, id) => store.getSession(id, { refreshTtl: false }), looked, looked],
+    ["getTtl", (store, id) => store.getTtl(id), looked, looked],
+    ["getConfiguredTtl", (store, id) => store.getConfiguredTtl(id), looked, looked],
+    ["updateSession", (store, id) => store.updateSession(id, { a: 1 }), updated, rewritten],
+    ["incrementField", (store, id) => store.incrementField(id, "a"), counted, { ...refreshed, hincrby: 1 }],
+    ["setSessionTtl", (store, id) => store.setSessionTtl(id, 20), rewritten, rewritten],
+    ["rotateSession", (store, id) => store.rotateSession(id), rotated, rotated],
+    ["deleteSession", (store, id) => store.deleteSession(id), ended, ended],
+  ];
+
+  for (const [operation, run, withinASecond, later, none = asked] of costs) {
+    test(`of ${operation} is what the table says`, async () => {
+      const { plain, prefix, key } = openStore(redis, { ttl: 60 });
+      const measure = async (secondsLeft: number) => {
+        const id = await plain.createSession();
+        await neglect(redis, key(id), secondsLeft);
+        return commandsDuring(redis, () => run(plain, id));
+      };
+      assert.deepEqual(await measure(60), withinASecond);
+      assert.deepEqual(await measure(50), later);
+      assert.deepEqual(await commandsDuring(redis, () => run(plain, SOME_ID)), none);
+      await redis.scriptFlush();
+      const unknown = await commandsDuring(redis, () => run(plain, SOME_ID));
+      assert.deepEqual(unknown, { ...none, eval: 1 });
+      await assertExpiries(redis, prefix, DEFAULT_ABSOLUTE_TTL);
+    });
+  }
+});
