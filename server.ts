@@ -4,16 +4,23 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { createApp } from "./demo/app.ts";
-import { parseOptions } from "./demo/options.ts";
+import { createApp, refuse } from "./demo/app.ts";
+import { parseOptions, StartError } from "./demo/options.ts";
 import { OutageLog } from "./demo/outage-log.ts";
 import { createPage } from "./demo/page.ts";
-import { openRedis, type Redis, StartError } from "./demo/redis.ts";
+import { openRedis, type Redis } from "./demo/redis.ts";
 import type { DemoData } from "./demo/routes.ts";
 import { SessionCookie } from "./demo/session-cookie.ts";
 import { RedisSessionStore } from "./session-store.ts";
 
 const DEFAULT_TTL = 60; // seconds: short, so that one can watch it run out
+/** For slow and silent clients, in milliseconds. The app itself refuses a request without a Host, with its headers. */
+const LIMITS = {
+  headersTimeout: 5000,
+  requestTimeout: 10_000,
+  connectionsCheckingInterval: 1000,
+  requireHostHeader: false,
+};
 const DRAIN_LIMIT_MS = 3000; // what is under way at a stop has this long to finish
 const STOP_LIMIT_MS = 4500; // and then everything else
 
@@ -43,13 +50,14 @@ async function start(): Promise<void> {
   const stopping = new AbortController();
   const timeLeft = (id: string) => redis.timeLeft(store.keyOf(id));
   const app = createApp({ store, cookie, page, timeLeft, absoluteTtl, outages, stopping: stopping.signal });
-  const server = createServer(app);
+  const server = createServer(LIMITS, app);
+  server.on("clientError", refuse);
   await listen(options, redis);
-  console.log(`Sessions in Redis: open http://${urlHost(options.host)}:${(server.address() as AddressInfo).port}`);
-  console.log(`Redis: ${redis.address}`);
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const) {
     process.on(signal, () => (stopping.signal.aborted ? process.exit(1) : void stop()));
   }
+  console.log(`Sessions in Redis: open http://${urlHost(options.host)}:${(server.address() as AddressInfo).port}`);
+  console.log(`Redis: ${redis.address}`);
 
   async function listen({ port, host }: { port: number; host: string }, { close }: Redis): Promise<void> {
     try {

@@ -165,7 +165,7 @@ export class RedisSessionStore<Data extends { [Field in keyof Data]: SessionValu
    * script, `EVAL` brings it: operations that were refused together are sent again together, so their order stays.
    */
   async #run(operation: string, id: string, args: string[] = []): Promise<unknown> {
-    if (typeof id !== "string" || !SESSION_ID.test(id)) return null;
+    if (!isSessionId(id)) return null;
     const { redis, absoluteTtl } = this.#options;
     const input = { keys: [this.keyOf(id)], arguments: [operation, String(absoluteTtl), ...args] };
     try {
@@ -181,7 +181,8 @@ export class RedisSessionStore<Data extends { [Field in keyof Data]: SessionValu
 
 /** 32 random bytes, far past guessing, in base64url. */
 const newSessionId = () => randomBytes(32).toString("base64url");
-const SESSION_ID = /^[A-Za-z0-9_-]{43}$/;
+/** Whether this has the shape of an ID. What has not is no session, and Redis need not be asked. */
+export const isSessionId = (id: unknown) => typeof id === "string" && /^[A-Za-z0-9_-]{43}$/.test(id);
 
 /**
  * KEYS: the session's key. ARGV: the operation, the absolute limit in seconds, what the operation takes.

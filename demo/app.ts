@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
-import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import { type IncomingMessage, type RequestListener, type ServerResponse, STATUS_CODES } from "node:http";
+import type { Duplex } from "node:stream";
 import { RedisUnavailableError } from "../session-store.ts";
 import { type Answer, htmlAnswer, jsonAnswer } from "./answer.ts";
 import { isCrossSite } from "./cross-site.ts";
@@ -63,6 +64,8 @@ export function createApp({ outages, stopping, ...parts }: AppParts): RequestLis
   }
 
   async function route(request: IncomingMessage, visit: Visit): Promise<Answer> {
+    const needsHost = request.httpVersion === "1.1";
+    if (needsHost && request.headers.host === undefined) throw new HttpError(400, "A request needs a Host header.");
     const methods = routes.find(visit.path);
     if (methods === undefined) throw new HttpError(404, "There is nothing at this address.");
     if (methods.GET && (request.method === "GET" || request.method === "HEAD")) return methods.GET(visit);
@@ -119,3 +122,21 @@ export function createApp({ outages, stopping, ...parts }: AppParts): RequestLis
 }
 
 const wantsHtml = ({ headers }: IncomingMessage) => headers.accept?.includes("text/html") ?? false;
+
+/** Answers what is no HTTP request at all, or one that never comes to its end. */
+export function refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (!socket.writable || error.code === "ECONNRESET") {
+    socket.destroy();
+    return;
+  }
+  const { status, headers, body } = jsonAnswer({ error: "This is no request that can be answered." }, statusOf(error));
+  const lines = [...SECURITY_HEADERS, ...headers, "Content-Length", String(body.length), "Connection", "close"]
+    .map((text, index) => (index % 2 === 0 ? `${text}: ` : `${text}\r\n`))
+    .join("");
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines}\r\n${body.toString()}`);
+}
+
+function statusOf({ code }: NodeJS.ErrnoException): number {
+  if (code === "HPE_HEADER_OVERFLOW") return 431;
+  return code === "ERR_HTTP_REQUEST_TIMEOUT" ? 408 : 400;
+}

@@ -25,12 +25,12 @@ const LIFETIME = 30; // seconds: enough to follow the redirect
  * What a form did travels across the redirect to the page in a cookie of its own, which the page takes away. So it
  * is shown once, without JavaScript too, by whichever server makes the page.
  */
-export function setFlash(notice: Notice, wire: Wire): string {
+export function setFlash(notice: Notice, wire: Wire, secure: boolean): string {
   const value = Buffer.from(JSON.stringify({ notice, wire })).toString("base64url");
-  return stringifySetCookie("flash", value, { ...ATTRIBUTES, maxAge: LIFETIME });
+  return stringifySetCookie("flash", value, { ...ATTRIBUTES, secure, maxAge: LIFETIME });
 }
 
-export const clearFlash = () => stringifySetCookie("flash", "", { ...ATTRIBUTES, maxAge: 0 });
+export const clearFlash = (secure: boolean) => stringifySetCookie("flash", "", { ...ATTRIBUTES, secure, maxAge: 0 });
 
 /** Undefined where there is none, or where it is not one of ours. */
 export function readFlash(cookieHeader: string | undefined): { notice: string; wire: Wire } | undefined {

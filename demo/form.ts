@@ -3,6 +3,7 @@ import readBody from "raw-body";
 import { HttpError } from "./http-error.ts";
 
 const LARGEST_BODY = 16 * 1024; // bytes
+const DROP_LIMIT_MS = 1000;
 const LONGEST_USERNAME = 40; // characters, as people count them or nearly so: code points
 
 /** Reads an HTML form from the request's body, and never more than it takes to see that there is too much. */
@@ -20,10 +21,15 @@ export async function readForm(request: IncomingMessage): Promise<URLSearchParam
   } catch (error) {
     if (!(error instanceof Error && "type" in error)) throw error;
     if (error.type !== "entity.too.large") throw new HttpError(400, "The body ended before it was whole.");
-    throw new HttpError(413, `The body must be at most ${LARGEST_BODY} bytes.`, {
-      headers: ["Connection", "close"],
-    });
+    dropTheRest(request);
+    throw new HttpError(413, `The body must be at most ${LARGEST_BODY} bytes.`);
   }
+}
+
+/** A client that is still sending must come to its end before it reads the answer; it gets a moment for that. */
+function dropTheRest(request: IncomingMessage): void {
+  request.resume();
+  setTimeout(() => request.complete || request.destroy(), DROP_LIMIT_MS).unref();
 }
 
 /** The TTL in seconds. Of several the last counts: a button with a TTL of its own follows the box where one is typed. */

@@ -1,10 +1,18 @@
 import yargs from "yargs";
 
-export type Options = ReturnType<typeof parseOptions>;
+/** Says in one line, to the person who typed the command, why there is no start. */
+export class StartError extends Error {}
+
+/** The Redis that somebody named, by host and port or by URL. */
+export interface NamedRedis {
+  redisHost: string | undefined;
+  redisPort: number | undefined;
+  redisUrl: string | undefined;
+}
 
 /** Reads the command line, then the environment, then the defaults. A mistake prints the usage and exits with 1. */
 export function parseOptions(args: string[], environment: NodeJS.ProcessEnv) {
-  return yargs(args)
+  const options = yargs(args)
     .scriptName("npx tsx server.ts")
     .usage("$0 [options]\n\nSessions in Redis, live in your browser.")
     .options({
@@ -21,19 +29,16 @@ export function parseOptions(args: string[], environment: NodeJS.ProcessEnv) {
       "redis-host": {
         describe: "Host of Redis [REDIS_HOST]",
         type: "string",
-        default: environment["REDIS_HOST"] || undefined,
         defaultDescription: "localhost",
       },
       "redis-port": {
         describe: "Port of Redis [REDIS_PORT]",
         type: "number",
-        default: environment["REDIS_PORT"] ? Number(environment["REDIS_PORT"]) : undefined,
         defaultDescription: "6379",
       },
       "redis-url": {
         describe: "redis[s]://user:password@host:port/db, instead of the two above [REDIS_URL]",
         type: "string",
-        default: environment["REDIS_URL"] || undefined,
         defaultDescription: "none",
       },
       "absolute-ttl": {
@@ -52,12 +57,10 @@ export function parseOptions(args: string[], environment: NodeJS.ProcessEnv) {
         default: isOn(environment["HASH_IDS"]),
       },
     })
-    .check((options) => {
-      assertWhole("port", options.port, 0, 65_535);
-      assertWhole("redis-port", options["redis-port"] ?? 6379, 1, 65_535);
-      assertWhole("absolute-ttl", options["absolute-ttl"], 1, 3_153_600_000);
-      if (options["redis-url"] !== undefined)
-        assertAlone(options["redis-url"], options["redis-host"], options["redis-port"]);
+    .check((flags) => {
+      assertWhole("port", flags.port, 0, 65_535);
+      assertWhole("absolute-ttl", flags["absolute-ttl"], 1, 3_153_600_000);
+      assertRedis({ redisHost: flags["redis-host"], redisPort: flags["redis-port"], redisUrl: flags["redis-url"] });
       return true;
     })
     .epilogue("Without a Redis named and without one at localhost:6379, the demo starts a private one.")
@@ -66,6 +69,8 @@ export function parseOptions(args: string[], environment: NodeJS.ProcessEnv) {
     .version(false)
     .locale("en")
     .parseSync();
+  const isRedisNamed = options.redisHost ?? options.redisPort ?? options.redisUrl;
+  return isRedisNamed === undefined ? { ...options, ...redisIn(environment) } : options;
 }
 
 const isOn = (text: string | undefined) => ["1", "true", "yes", "on"].includes(text?.toLowerCase() ?? "");
@@ -75,11 +80,28 @@ function assertWhole(name: string, value: number, smallest: number, largest: num
   throw new Error(`--${name} must be a whole number from ${smallest} to ${largest}.`);
 }
 
-function assertAlone(url: string, host: string | undefined, port: number | undefined): void {
-  if (host !== undefined || port !== undefined) {
+function redisIn(environment: NodeJS.ProcessEnv): NamedRedis {
+  const named = {
+    redisHost: environment["REDIS_HOST"] || undefined,
+    redisPort: environment["REDIS_PORT"] ? Number(environment["REDIS_PORT"]) : undefined,
+    redisUrl: environment["REDIS_URL"] || undefined,
+  };
+  try {
+    assertRedis(named);
+  } catch (error) {
+    throw new StartError(`In the environment: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  return named;
+}
+
+function assertRedis({ redisHost, redisPort, redisUrl }: NamedRedis): void {
+  if (redisPort !== undefined) assertWhole("redis-port", redisPort, 1, 65_535);
+  if (redisHost === "") throw new Error("--redis-host must not be empty.");
+  if (redisUrl === undefined) return;
+  if (redisHost !== undefined || redisPort !== undefined) {
     throw new Error("--redis-url takes the place of --redis-host and --redis-port: name either it or them.");
   }
-  if (!/^rediss?:\/\//.test(url) || !URL.canParse(url)) {
+  if (!/^rediss?:\/\//.test(redisUrl) || !URL.canParse(redisUrl)) {
     throw new Error("--redis-url must look like redis://user:password@host:port/db.");
   }
 }

@@ -24,13 +24,16 @@ export async function startPrivateRedis(onBuild: () => void = () => {}): Promise
     spawn: { detached: true },
   });
   const instance = await server.ensureInstance();
+  const kill = () => instance.childProcess?.kill("SIGKILL");
+  process.on("exit", kill); // for an end that waits for nothing
   return {
     host: instance.ip,
     port: instance.port,
     async stop() {
-      const hung = setTimeout(() => instance.childProcess?.kill("SIGKILL"), STOP_LIMIT_MS);
+      const hung = setTimeout(kill, STOP_LIMIT_MS);
       await server.stop();
       clearTimeout(hung);
+      process.off("exit", kill);
     },
   };
 }

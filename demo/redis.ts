@@ -1,11 +1,9 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import { createClient } from "redis";
 import { RedisUnavailableError } from "../session-store.ts";
-import type { Options } from "./options.ts";
+import { type NamedRedis, StartError } from "./options.ts";
 import type { OutageLog } from "./outage-log.ts";
 import { startPrivateRedis } from "./private-redis.ts";
-
-type NamedRedis = Pick<Options, "redisHost" | "redisPort" | "redisUrl">;
 
 const PING_EVERY_MS = 300;
 const PING_LIMIT_MS = 500;
@@ -21,9 +19,6 @@ export interface Redis {
   timeLeft: (key: string) => Promise<number>;
   close: () => Promise<void>;
 }
-
-/** Says what is wrong in a line for the person who typed the command. */
-export class StartError extends Error {}
 
 /**
  * The Redis that was named; else the one at localhost:6379; else a private one.

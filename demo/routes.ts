@@ -1,4 +1,4 @@
-import type { RedisSessionStore, Session } from "../session-store.ts";
+import { isSessionId, type RedisSessionStore, type Session } from "../session-store.ts";
 import { type Answer, htmlAnswer, jsonAnswer, seeOther } from "./answer.ts";
 import { ttlIn, usernameIn } from "./form.ts";
 import { HttpError } from "./http-error.ts";
@@ -63,11 +63,11 @@ export function createRoutes({ store, cookie, page, timeLeft, absoluteTtl }: Par
     const { sessionId } = visit;
     const [session, left] = await Promise.all([
       mistake ? look(sessionId) : read(visit),
-      sessionId === undefined ? 0 : timeLeft(sessionId),
+      sessionId !== undefined && isSessionId(sessionId) ? timeLeft(sessionId) : 0,
     ]);
     const html = page.renderSession({ visit, session, left, mistake, wire: wireOf(visit, [sessionId]) });
     return htmlAnswer(html, mistake?.status, [
-      ...(visit.flash === undefined ? [] : ["Set-Cookie", clearFlash()]),
+      ...(visit.flash === undefined ? [] : ["Set-Cookie", clearFlash(cookie.isSecure)]),
       ...(sessionId !== undefined && session === null ? ["Set-Cookie", cookie.clear()] : []),
     ]);
   }
@@ -156,7 +156,7 @@ export function createRoutes({ store, cookie, page, timeLeft, absoluteTtl }: Par
   }
 
   function flashOf(visit: Visit, notice: Notice, newId?: string): string {
-    return setFlash(notice, wireOf(visit, [visit.sessionId, newId]));
+    return setFlash(notice, wireOf(visit, [visit.sessionId, newId]), cookie.isSecure);
   }
 
   function wireOf({ method, path, wire }: Visit, ids: (string | undefined)[]): Wire {

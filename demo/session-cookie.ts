@@ -3,10 +3,12 @@ import { parseCookie, stringifySetCookie } from "cookie";
 /** The one thing a browser keeps of its session: the ID, in a cookie that page scripts cannot read. */
 export class SessionCookie {
   readonly name: string;
+  readonly isSecure: boolean;
   readonly #attributes: { path: string; httpOnly: boolean; sameSite: "lax"; secure?: boolean };
 
   /** `secure`: over HTTPS only, and named `__Host-sid`, so that no neighbouring host can set it. */
   constructor({ secure = false } = {}) {
+    this.isSecure = secure;
     this.name = secure ? "__Host-sid" : "sid";
     this.#attributes = { path: "/", httpOnly: true, sameSite: "lax", ...(secure && { secure }) };
   }

@@ -56,10 +56,15 @@ export function recordWire() {
   };
 }
 
-/** A script's digest and the number of its keys say nothing to people, the absolute limit is always the same. */
+/**
+ * A script's digest and the number of its keys say nothing to people, and the absolute limit is always the same. The
+ * values that a session begins with stay out: they are personal.
+ */
 function readable([command = "", ...args]: readonly string[]): string {
-  const words = command.startsWith("EVAL") ? [args[3], args[2], ...args.slice(5)] : args;
-  return [command, ...words.map((word = "") => shortened(word))].join(" ");
+  if (!command.startsWith("EVAL")) return [command, ...args.map(shortened)].join(" ");
+  const [, , key = "", operation = "", , ...rest] = args;
+  const told = operation === "create" ? rest.filter((_, index) => index === 0 || index % 2 === 1) : rest;
+  return [command, operation, ...[key, ...told].map(shortened)].join(" ");
 }
 
 const shortened = (word: string) => (word.length > LONGEST_WORD ? `${word.slice(0, LONGEST_WORD)}…` : word);

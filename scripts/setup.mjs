@@ -10,7 +10,7 @@ import { existsSync, readFileSync, statSync, unlinkSync, writeFileSync } from "n
 import { connect } from "node:net";
 import { fileURLToPath } from "node:url";
 
-const STEP_LIMIT_MS = 600_000; // enough for a download over a slow line; what cannot work fails much earlier
+const STEP_LIMIT_MINUTES = 10; // enough over a slow line; what cannot work fails much earlier
 const STALL_LIMIT_MS = 10_000; // of a download of which nothing arrives any more
 const PING_LIMIT_MS = 300;
 
@@ -46,7 +46,7 @@ function arePackagesInstalled() {
 
 function installPackages() {
   say(`installing the packages of ${LOCKFILE} (npm ci)`);
-  const problem = run("npm ci --no-audit --no-fund --fetch-retry-mintimeout=1000 --fetch-timeout=60000");
+  const problem = run("npm ci --no-audit --no-fund --fetch-retry-mintimeout=1000");
   if (problem) fail(`npm ci failed:\n${problem}`);
 }
 
@@ -74,7 +74,7 @@ async function provideRedis() {
 function installRedis() {
   const isOurs = !existsSync(SERVICE_POLICY);
   // It says "do not start" only while this process lives: if we are killed, it does no harm.
-  const policy = `#!/bin/sh\nif kill -0 ${process.pid}; then exit 101; fi\n`;
+  const policy = `#!/bin/sh\nif kill -0 ${process.pid} 2>/dev/null; then exit 101; fi\n`;
   if (isOurs) writeFileSync(SERVICE_POLICY, policy, { mode: 0o755 });
   try {
     return aptGetInstall("redis-server") || run("update-rc.d redis-server disable");
@@ -86,9 +86,11 @@ function installRedis() {
 async function provideBrowser() {
   const { findBrowser } = await import("./find-browser.mjs");
   if (findBrowser()) return;
+  const mayUseApt = await mayInstall();
   downloadBrowser();
-  if (findBrowser()) return (await mayInstall()) ? installBrowserLibraries() : undefined;
-  if (await mayInstall()) installBrowser();
+  if (findBrowser()) {
+    if (mayUseApt) installBrowserLibraries();
+  } else if (mayUseApt) installBrowser();
   if (!findBrowser()) fail("the tests need a browser: install Chromium or Chrome so that it is on the PATH");
 }
 
@@ -158,14 +160,17 @@ function answersPing(host, port) {
  * @param {Record<string, string>} environment
  */
 function run(commandLine, environment = {}) {
-  const { status, stderr, error } = spawnSync(commandLine, {
+  // exec: the limit is to end the command, and not only the shell around it.
+  const exec = process.platform === "win32" ? "" : "exec ";
+  const { status, stderr, error } = spawnSync(exec + commandLine, {
     shell: true,
     stdio: ["ignore", "ignore", "pipe"],
     encoding: "utf8",
     env: { ...process.env, ...environment },
-    timeout: STEP_LIMIT_MS,
+    timeout: STEP_LIMIT_MINUTES * 60_000,
   });
-  return status === 0 ? "" : [stderr.trim(), error && `Error: ${error.message}`].filter(Boolean).join("\n");
+  if (error) return `Error: it was not done within ${STEP_LIMIT_MINUTES} minutes`;
+  return status === 0 ? "" : stderr.trim() || `Error: exit code ${status}`;
 }
 
 /** @param {string} output */

@@ -283,7 +283,6 @@ describe("--help", () => {
     ["--redis-host", "REDIS_HOST", /localhost/],
     ["--redis-port", "REDIS_PORT", /6379/],
     ["--redis-url", "REDIS_URL", /redis\[s\]:\/\/user:password@host:port\/db/],
-    ["--redis-cluster", "REDIS_CLUSTER", /cluster/i],
     ["--absolute-ttl", "ABSOLUTE_TTL", /seconds.*2592000/i],
     ["--secure-cookie", "SECURE_COOKIE", /https/i],
     ["--hash-ids", "HASH_IDS", /sha-256|digest/i],
