@@ -24,6 +24,16 @@ const ASSETS = [
   { name: "icon.svg", type: "image/svg+xml" },
 ];
 
+/** What to do after an error that has a page of its own. */
+const ADVICE: Record<number, string> = {
+  403: "Nothing was changed. Forms are taken from this site's own page only: use the one there.",
+  404: "The whole demo is on one page.",
+  405: "You may have followed a link to where only a form leads.",
+  413: "Nothing was changed. A username and a TTL need no more than a line.",
+  500: "Your session is as it was. Go back and try again.",
+  503: "The cookie stays, and so does what Redis kept. This page comes back by itself when Redis does.",
+};
+
 export interface PageOptions {
   cookieName: string;
   isCookieSecure: boolean;
@@ -88,6 +98,7 @@ export function createPage({ keyOf, defaultTtl, absoluteTtl, ...options }: PageO
       port,
       mistake,
       sessionId,
+      session,
       notice: flash?.notice,
       wires: flash ? [wire, flash.wire] : [wire],
       key: sessionId === undefined ? undefined : keyOf(sessionId),
@@ -113,7 +124,8 @@ export function createPage({ keyOf, defaultTtl, absoluteTtl, ...options }: PageO
   }
 
   function renderError({ status, message }: HttpError): string {
-    return render({ ...everywhere, content: "error.ejs", port: undefined, status, message });
+    const advice = ADVICE[status] ?? "Nothing was changed. Go back and try something else.";
+    return render({ ...everywhere, content: "error.ejs", port: undefined, status, message, advice });
   }
 }
 

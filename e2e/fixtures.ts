@@ -12,6 +12,8 @@ interface Redis {
   timeLeft(context: BrowserContext): Promise<number>;
   /** Sets a field of this browser's session, as another program might. */
   write(context: BrowserContext, field: string, value: string): Promise<void>;
+  /** Lets Redis answer nobody for that many milliseconds. */
+  pause(ms: number): Promise<void>;
   /** Deletes the key of this browser's session, as `redis-cli DEL` does. */
   remove(context: BrowserContext): Promise<void>;
 }
@@ -45,6 +47,7 @@ export const test = base.extend<Fixtures & Options, WorkerFixtures>({
         port: server.port,
         timeLeft: async (context) => client.pTTL(await keyOf(context)),
         write: async (context, field, value) => void (await client.hSet(await keyOf(context), field, value)),
+        pause: async (ms) => void (await client.sendCommand(["CLIENT", "PAUSE", String(ms), "ALL"])),
         remove: async (context) => void (await client.del(await keyOf(context))),
       });
       await client.close();

@@ -139,6 +139,40 @@ test("asks nothing while it is hidden", async ({ page, context, start }) => {
   await page.waitForResponse(/refresh=false/);
 });
 
+test("leaves alone what somebody types while news comes in", async ({ page, context, redis, start }) => {
+  await start(page);
+  await page.getByLabel("TTL in seconds").press("End");
+  await page.keyboard.type("00");
+  await redis.write(context, "theme", "dark");
+  await expect(field(page, "theme")).toHaveText("dark");
+  await expect(page.getByLabel("TTL in seconds")).toHaveValue("6000");
+  await page.keyboard.press("Enter");
+  await expect(field(page, "session_ttl")).toHaveText("6000");
+});
+
+test.describe("while Redis does not answer", () => {
+  test.use({ expectedStatuses: [503] });
+
+  test("says so, keeps the cookie, and comes back by itself", async ({ page, context, redis, start }) => {
+    await start(page);
+    await redis.pause(3000);
+    await page.getByRole("button", { name: "Count a page view" }).click();
+    await expect(page.getByRole("alert")).toContainText("Redis does not answer.");
+    expect(await context.cookies()).toHaveLength(1);
+    await expect(page.getByRole("alert")).toBeHidden();
+    await page.getByRole("button", { name: "Count a page view" }).click();
+    await expect(field(page, "page_views")).toHaveText(/[23]/); // the first click may have come through after all
+  });
+
+  test("shows an error page that comes back by itself", async ({ page, redis, start }) => {
+    await start(page);
+    await redis.pause(3000);
+    await page.goto("/");
+    await expect(page.getByRole("heading", { name: "Redis does not answer." })).toBeVisible();
+    await expect(field(page, "username")).toHaveText("andrew");
+  });
+});
+
 async function tabTo(page: Page, name: string): Promise<void> {
   const button = page.getByRole("button", { name });
   for (let tabs = 0; tabs < 40; tabs += 1) {

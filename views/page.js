@@ -40,10 +40,12 @@ function show(main) {
     if (before.get(field) !== value)
       main.querySelector(`[data-field="${CSS.escape(field)}"]`)?.classList.add("changed");
   }
-  byId("wires").append(...history);
-  for (const old of Array.from(byId("wires").children).slice(LONGEST_HISTORY)) old.remove();
+  const wires = main.querySelector("#wires");
+  wires?.append(...history);
+  for (const old of Array.from(wires?.children ?? []).slice(LONGEST_HISTORY)) old.remove();
   if (hadFocus) (document.getElementById(focused?.id ?? "") ?? byId("you")).focus();
-  byId("status").textContent = main.querySelector(".mistake, .news")?.textContent?.trim() ?? "";
+  const news = main.querySelector(".mistake, .news")?.textContent?.trim() ?? "";
+  if (byId("status").textContent !== news) byId("status").textContent = news;
   begin();
 }
 
@@ -105,10 +107,15 @@ function isNews(session, ttl) {
   );
 }
 
-/** Shows what Redis holds now, without using the session. */
+/** Shows what Redis holds now, without using the session, and leaves alone what somebody is typing. */
 async function reload() {
   const response = await fetch("/?refresh=false", { headers: { Accept: "text/html" } });
-  show(mainIn(await response.text()));
+  if (response.status === 503) return lookAgain();
+  const main = mainIn(await response.text());
+  const box = document.activeElement;
+  const sameBox = box instanceof HTMLInputElement && box.id ? main?.querySelector(`#${box.id}`) : null;
+  if (box && sameBox) sameBox.replaceWith(box.cloneNode());
+  show(main);
 }
 
 /** The session is gone. The page brought along what to show then, and knows whether its time was up. */
@@ -147,11 +154,27 @@ async function send(form, submitter) {
   const body = new URLSearchParams(new FormData(form, submitter));
   try {
     const response = await fetch(form.action, { method: "POST", headers: { Accept: "text/html" }, body });
+    const main = mainIn(await response.text());
+    if (response.status === 503) {
+      showOutage(main?.querySelector("h2")?.textContent ?? "");
+      return waitForRedis();
+    }
     showOutage("");
-    show(mainIn(await response.text()));
+    show(main);
   } catch {
     showOutage("The server does not answer. Try again in a moment.");
   }
+}
+
+/** Takes the words about an outage away once it is over; on a page that is nothing but such words, begins anew. */
+async function waitForRedis() {
+  const isBack = await fetch("/healthz").then(
+    ({ ok }) => ok,
+    () => false,
+  );
+  if (!isBack) setTimeout(waitForRedis, LOOK_EVERY_MS);
+  else if (stage().dataset["status"] === "503") location.reload();
+  else showOutage("");
 }
 
 document.addEventListener("visibilitychange", () => {
@@ -177,3 +200,4 @@ function showOutage(text) {
 
 setInterval(draw, DRAW_EVERY_MS);
 begin();
+if (stage().dataset["status"] === "503") void waitForRedis();
