@@ -2,25 +2,15 @@
  * The demo server, from its options to its end:  npx tsx server.ts --help
  */
 import { once } from "node:events";
-import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { createApp, refuse } from "./demo/app.ts";
+import { createDemoServer } from "./demo/app.ts";
 import { parseOptions, StartError } from "./demo/options.ts";
 import { OutageLog } from "./demo/outage-log.ts";
-import { createPage } from "./demo/page.ts";
 import { openRedis, type Redis } from "./demo/redis.ts";
 import type { DemoData } from "./demo/routes.ts";
-import { SessionCookie } from "./demo/session-cookie.ts";
 import { RedisSessionStore } from "./session-store.ts";
 
 const DEFAULT_TTL = 60; // seconds: short, so that one can watch it run out
-/** For slow and silent clients, in milliseconds. The app itself refuses a request without a Host, with its headers. */
-const LIMITS = {
-  headersTimeout: 5000,
-  requestTimeout: 10_000,
-  connectionsCheckingInterval: 1000,
-  requireHostHeader: false,
-};
 const DRAIN_LIMIT_MS = 3000; // what is under way at a stop has this long to finish
 const STOP_LIMIT_MS = 4500; // and then everything else
 
@@ -37,21 +27,17 @@ async function start(): Promise<void> {
     absoluteTtl,
     hashIds,
   });
-  const cookie = new SessionCookie({ secure: options.secureCookie });
-  const page = createPage({
-    cookieName: cookie.name,
-    isCookieSecure: options.secureCookie,
-    redisAddress: redis.address,
-    keyOf: (id) => store.keyOf(id),
-    defaultTtl,
-    absoluteTtl,
-  });
 
   const stopping = new AbortController();
-  const timeLeft = (id: string) => redis.timeLeft(store.keyOf(id));
-  const app = createApp({ store, cookie, page, timeLeft, absoluteTtl, outages, stopping: stopping.signal });
-  const server = createServer(LIMITS, app);
-  server.on("clientError", refuse);
+  const server = createDemoServer({
+    store,
+    redis,
+    secureCookie: options.secureCookie,
+    defaultTtl,
+    absoluteTtl,
+    outages,
+    stopping: stopping.signal,
+  });
   await listen(options, redis);
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const) {
     process.on(signal, () => (stopping.signal.aborted ? process.exit(1) : void stop()));

@@ -7,7 +7,7 @@ export interface Answer {
 }
 
 const NO_STORE = ["Cache-Control", "no-store"];
-const FOREVER = ["Cache-Control", "public, max-age=31536000, immutable"];
+const AN_HOUR = ["Cache-Control", "public, max-age=3600"];
 
 export const jsonAnswer = (value: object, status = 200, headers: string[] = []): Answer => ({
   status,
@@ -27,9 +27,9 @@ export const seeOther = (location: string, headers: string[] = []): Answer => ({
   body: "",
 });
 
-/** A file that never changes at its address. */
+/** A file of the page's own, which a browser may keep: pages name it with a version. */
 export const fileAnswer = (type: string, body: Buffer): Answer => ({
   status: 200,
-  headers: ["Content-Type", type, ...FOREVER],
+  headers: ["Content-Type", type, ...AN_HOUR],
   body,
 });

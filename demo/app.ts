@@ -1,14 +1,24 @@
 import { randomUUID } from "node:crypto";
-import { type IncomingMessage, type RequestListener, type ServerResponse, STATUS_CODES } from "node:http";
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from "node:http";
 import type { Duplex } from "node:stream";
-import { RedisUnavailableError } from "../session-store.ts";
+import { type RedisSessionStore, RedisUnavailableError } from "../session-store.ts";
 import { type Answer, htmlAnswer, jsonAnswer } from "./answer.ts";
 import { isCrossSite } from "./cross-site.ts";
 import { readForm } from "./form.ts";
 import { readFlash } from "./flash.ts";
 import { HttpError } from "./http-error.ts";
 import type { OutageLog } from "./outage-log.ts";
-import { createRoutes, type Parts, type Visit } from "./routes.ts";
+import { createPage } from "./page.ts";
+import type { Redis } from "./redis.ts";
+import { createRoutes, type DemoData, type Parts, type Visit } from "./routes.ts";
+import { SessionCookie } from "./session-cookie.ts";
 import { recordWire } from "./wire.ts";
 
 /** On every answer. The policy lets the page load its own style sheet, script and icon, and nothing else. */
@@ -22,17 +32,53 @@ const SECURITY_HEADERS = [
   "same-origin", // not "no-referrer": with that, browsers send our own forms with `Origin: null`
 ];
 
-interface AppParts extends Parts {
+export interface DemoParts {
+  store: RedisSessionStore<DemoData>;
+  redis: Pick<Redis, "address" | "timeLeft">;
+  secureCookie: boolean;
+  /** Seconds: the TTL of a session for which none is chosen, and the largest that can be. */
+  defaultTtl: number;
+  absoluteTtl: number;
   outages: OutageLog;
   /** Aborted when the server stops: from then on an answer is the last one of its connection. */
   stopping: AbortSignal;
+}
+
+interface AppParts extends Parts {
+  outages: OutageLog;
+  stopping: AbortSignal;
+}
+
+/** For slow and silent clients, in milliseconds. A missing Host is refused by the app, with its headers. */
+const LIMITS = {
+  headersTimeout: 5000,
+  requestTimeout: 10_000,
+  connectionsCheckingInterval: 1000,
+  requireHostHeader: false,
+};
+
+/** The demo's HTTP server, which does not listen yet. */
+export function createDemoServer(parts: DemoParts): Server {
+  const { store, redis, defaultTtl, absoluteTtl, outages, stopping } = parts;
+  const cookie = new SessionCookie({ secure: parts.secureCookie });
+  const page = createPage({
+    cookieName: cookie.name,
+    isCookieSecure: cookie.isSecure,
+    redisAddress: redis.address,
+    keyOf: (id) => store.keyOf(id),
+    defaultTtl,
+    absoluteTtl,
+  });
+  const timeLeft = (id: string) => redis.timeLeft(store.keyOf(id));
+  const app = createApp({ store, cookie, page, timeLeft, absoluteTtl, outages, stopping });
+  return createServer(LIMITS, app).on("clientError", refuse);
 }
 
 /**
  * Answers every request, whatever a client sends: all that can fail, from the reading of the URL on, does so inside
  * one `try`, and what is thrown there becomes an answer too.
  */
-export function createApp({ outages, stopping, ...parts }: AppParts): RequestListener {
+function createApp({ outages, stopping, ...parts }: AppParts): RequestListener {
   const routes = createRoutes(parts);
 
   return async (request, response) => {
@@ -111,25 +157,25 @@ export function createApp({ outages, stopping, ...parts }: AppParts): RequestLis
     if (error instanceof HttpError) return error;
     if (error instanceof RedisUnavailableError) {
       outages.failed(error.message);
-      return new HttpError(503, "Redis does not answer. Your session is not lost: try again in a moment.", {
+      return new HttpError(503, "Redis cannot be used at the moment. Try again shortly.", {
         headers: ["Retry-After", "1"],
       });
     }
     const requestId = randomUUID();
     console.error(`Request ${requestId} failed:`, error);
-    return new HttpError(500, `Something went wrong on our side. The log knows it as request ${requestId}.`);
+    return new HttpError(500, `Something went wrong here. In our log it is request ${requestId}.`);
   }
 }
 
 const wantsHtml = ({ headers }: IncomingMessage) => headers.accept?.includes("text/html") ?? false;
 
 /** Answers what is no HTTP request at all, or one that never comes to its end. */
-export function refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
+function refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (!socket.writable || error.code === "ECONNRESET") {
     socket.destroy();
     return;
   }
-  const { status, headers, body } = jsonAnswer({ error: "This is no request that can be answered." }, statusOf(error));
+  const { status, headers, body } = jsonAnswer({ error: "The request could not be understood." }, statusOf(error));
   const lines = [...SECURITY_HEADERS, ...headers, "Content-Length", String(body.length), "Connection", "close"]
     .map((text, index) => (index % 2 === 0 ? `${text}: ` : `${text}\r\n`))
     .join("");

@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from "node:http";
 /**
  * Whether another site's page sent this request. `SameSite=Lax` keeps our cookie from going along, yet a cross-site
  * log-in would still plant a session of the attacker's. Browsers say where a request comes from in
- * `Sec-Fetch-Site`, older ones in `Origin`; what sends neither is no browser, and carries no one's cookies.
+ * `Sec-Fetch-Site`, older ones in `Origin`; what sends neither is taken for a program.
  */
 export function isCrossSite(headers: IncomingHttpHeaders): boolean {
   const site = headers["sec-fetch-site"];

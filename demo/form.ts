@@ -6,7 +6,7 @@ const LARGEST_BODY = 16 * 1024; // bytes
 const DROP_LIMIT_MS = 1000;
 const LONGEST_USERNAME = 40; // characters, as people count them or nearly so: code points
 
-/** Reads an HTML form from the request's body, and never more than it takes to see that there is too much. */
+/** Reads an HTML form from the request's body, and keeps none of one that is too large. */
 export async function readForm(request: IncomingMessage): Promise<URLSearchParams> {
   const { "content-type": type, "content-length": length, "content-encoding": encoding } = request.headers;
   const isEmpty = (length === undefined || length === "0") && request.headers["transfer-encoding"] === undefined;

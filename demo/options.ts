@@ -1,6 +1,6 @@
 import yargs from "yargs";
 
-/** Says in one line, to the person who typed the command, why there is no start. */
+/** Says in one line, to the person who typed the command, why the server does not start. */
 export class StartError extends Error {}
 
 /** The Redis that somebody named, by host and port or by URL. */
@@ -10,7 +10,10 @@ export interface NamedRedis {
   redisUrl: string | undefined;
 }
 
-/** Reads the command line, then the environment, then the defaults. A mistake prints the usage and exits with 1. */
+/**
+ * Reads the command line, then the environment, then the defaults; a Redis named on the command line sets aside the one
+ * in the environment. A mistake prints the usage and exits with 1.
+ */
 export function parseOptions(args: string[], environment: NodeJS.ProcessEnv) {
   const options = yargs(args)
     .scriptName("npx tsx server.ts")

@@ -1,6 +1,6 @@
 const QUIET_MS = 10_000;
 
-/** Says once that Redis is unavailable, however many requests and reconnects fail, and once that it is back. */
+/** Says once that Redis is unavailable, however many requests and reconnects fail, and once that it is connected again. */
 export class OutageLog {
   #lastFailure = Number.NEGATIVE_INFINITY;
 

@@ -30,8 +30,8 @@ const ADVICE: Record<number, string> = {
   404: "The whole demo is on one page.",
   405: "You may have followed a link to where only a form leads.",
   413: "Nothing was changed. A username and a TTL need no more than a line.",
-  500: "Your session is as it was. Go back and try again.",
-  503: "The cookie stays, and so does what Redis kept. This page comes back by itself when Redis does.",
+  500: "It is not certain whether your last click took effect. Go back and see.",
+  503: "You keep your cookie. It is not certain whether your last click took effect. This page comes back by itself.",
 };
 
 export interface PageOptions {
@@ -111,16 +111,15 @@ export function createPage({ keyOf, defaultTtl, absoluteTtl, ...options }: PageO
     });
   }
 
-  /** The clock that Redis keeps and, once the absolute limit is the nearer one, both limits. In milliseconds. */
+  /** The clock that Redis keeps; both limits, the nearer one first, where the absolute one is near. In milliseconds. */
   function clocksOf(session: DemoSession, left: number): Clock[] {
-    const idle = Number(session.session_ttl) * 1000;
-    const deadline = Date.parse(session.created_at) + absoluteTtl * 1000;
-    if (deadline - Date.now() >= idle) return [{ name: "TTL", left, of: idle }];
-    const idleLeft = Date.parse(session.last_accessed_at) + idle - Date.now();
-    return [
-      { name: "Absolute limit", left, of: absoluteTtl * 1000 },
-      { name: "Idle limit", left: idleLeft, of: idle },
-    ];
+    const of = Number(session.session_ttl) * 1000;
+    const absoluteLeft = Date.parse(session.created_at) + absoluteTtl * 1000 - Date.now();
+    if (absoluteLeft >= of) return [{ name: "TTL", left, of }];
+    const idleLeft = Date.parse(session.last_accessed_at) + of - Date.now();
+    const idle = { name: "Idle limit", left: idleLeft, of };
+    const absolute = { name: "Absolute limit", left: absoluteLeft, of: absoluteTtl * 1000 };
+    return idleLeft < absoluteLeft ? [{ ...idle, left }, absolute] : [{ ...absolute, left }, idle];
   }
 
   function renderError({ status, message }: HttpError): string {

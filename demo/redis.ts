@@ -39,8 +39,11 @@ export async function openRedis(named: NamedRedis, outages: OutageLog): Promise<
     ...redis,
     address: `${redis.address} (private, in memory, gone when this server stops)`,
     async close() {
-      await redis.close();
-      await privateRedis.stop();
+      try {
+        await redis.close();
+      } finally {
+        await privateRedis.stop();
+      }
     },
   };
 }
@@ -58,7 +61,7 @@ async function connect(url: URL, outages: OutageLog): Promise<Redis> {
   }
   ready = true;
   const closing = new AbortController();
-  void giveUpWhereItHangs(client, outages, closing.signal);
+  giveUpWhereItHangs(client, outages, closing.signal).catch((error) => outages.failed(describe(error)));
   return {
     client,
     address: `${url.hostname}:${url.port || 6379}`,
@@ -78,9 +81,9 @@ async function connect(url: URL, outages: OutageLog): Promise<Redis> {
 }
 
 /**
- * Set so that a command never waits for a connection, and a Redis that is back is used within half a second. The
- * command timeout is off: it ends when a command is written to the socket, so it would guard nothing, and cost each
- * command a timer.
+ * Set so that a command never waits for a connection, and a Redis that is back is used within a second. The command
+ * timeout is off: it stops counting once a command is written to the socket, so it would not guard against a Redis that
+ * hangs, and costs a timer for each command.
  */
 function newClient(url: string, hasBeenReady: () => boolean) {
   return createClient({

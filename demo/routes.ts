@@ -63,7 +63,7 @@ export function createRoutes({ store, cookie, page, timeLeft, absoluteTtl }: Par
     const { sessionId } = visit;
     const [session, left] = await Promise.all([
       mistake ? look(sessionId) : read(visit),
-      sessionId !== undefined && isSessionId(sessionId) ? timeLeft(sessionId) : 0,
+      isSessionId(sessionId) ? timeLeft(sessionId) : 0,
     ]);
     const html = page.renderSession({ visit, session, left, mistake, wire: wireOf(visit, [sessionId]) });
     return htmlAnswer(html, mistake?.status, [

@@ -157,7 +157,7 @@ test.describe("while Redis does not answer", () => {
     await start(page);
     await redis.pause(3000);
     await page.getByRole("button", { name: "Count a page view" }).click();
-    await expect(page.getByRole("alert")).toContainText("Redis does not answer.");
+    await expect(page.getByRole("alert")).toContainText("Redis cannot be used at the moment.");
     expect(await context.cookies()).toHaveLength(1);
     await expect(page.getByRole("alert")).toBeHidden();
     await page.getByRole("button", { name: "Count a page view" }).click();
@@ -168,7 +168,7 @@ test.describe("while Redis does not answer", () => {
     await start(page);
     await redis.pause(3000);
     await page.goto("/");
-    await expect(page.getByRole("heading", { name: "Redis does not answer." })).toBeVisible();
+    await expect(page.getByRole("heading", { name: "Redis cannot be used at the moment." })).toBeVisible();
     await expect(field(page, "username")).toHaveText("andrew");
   });
 });

@@ -1,16 +1,19 @@
-import { spawn } from "node:child_process";
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer } from "node:http";
-import { type AddressInfo, connect } from "node:net";
+import { mkdtemp, rm } from "node:fs/promises";
+import { type AddressInfo, connect, createServer as createNetServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { text } from "node:stream/consumers";
 import { parseSetCookie } from "cookie";
-import { createApp } from "../demo/app.ts";
+import { createClient } from "redis";
+import { createDemoServer } from "../demo/app.ts";
 import { OutageLog } from "../demo/outage-log.ts";
-import { createPage } from "../demo/page.ts";
 import { openRedis as connectDemo } from "../demo/redis.ts";
 import type { DemoData } from "../demo/routes.ts";
-import { SessionCookie } from "../demo/session-cookie.ts";
 import { RedisSessionStore } from "../session-store.ts";
 import { commandsDuring, newPrefix, openRedis } from "./redis.ts";
 
@@ -27,37 +30,16 @@ export async function openDemo() {
   });
   const { host, port, redis } = await openRedis();
   const outages = new QuietOutageLog();
-  const { client, address, timeLeft, close } = await connectDemo(
-    { redisHost: host, redisPort: port, redisUrl: undefined },
-    outages,
-  );
-  closers.push(close);
+  const demoRedis = await connectDemo({ redisHost: host, redisPort: port, redisUrl: undefined }, outages);
+  closers.push(demoRedis.close);
   return { redis, openApp, costOf };
 
   async function openApp({ secure = false, absoluteTtl = 2_592_000 } = {}) {
     const prefix = newPrefix();
-    const store = new RedisSessionStore<DemoData>({ redis: client, prefix, ttl: 60, absoluteTtl });
-    const cookie = new SessionCookie({ secure });
-    const page = createPage({
-      cookieName: cookie.name,
-      isCookieSecure: secure,
-      redisAddress: address,
-      keyOf: (id) => store.keyOf(id),
-      defaultTtl: 60,
-      absoluteTtl,
-    });
+    const store = new RedisSessionStore<DemoData>({ redis: demoRedis.client, prefix, ttl: 60, absoluteTtl });
     const { signal: stopping } = new AbortController();
-    const server = createServer(
-      createApp({
-        store,
-        cookie,
-        page,
-        timeLeft: (id) => timeLeft(store.keyOf(id)),
-        absoluteTtl,
-        outages,
-        stopping,
-      }),
-    );
+    const limits = { defaultTtl: 60, absoluteTtl };
+    const server = createDemoServer({ store, redis: demoRedis, secureCookie: secure, ...limits, outages, stopping });
     await once(server.listen(0, "127.0.0.1"), "listening");
     closers.push(() => {
       server.close();
@@ -85,11 +67,13 @@ export async function openDemo() {
     return keys;
   }
 
-  /** The commands that Redis ran during the action, and in how many pieces they came. The client's PINGs are left out. */
+  /** The commands that Redis ran during the action, and in how many pieces they came. Not while a PING came between. */
   async function costOf(action: () => Promise<unknown>) {
-    const { ping = 0, info: _, ...commands } = await commandsDuring(redis, action);
-    const reads = /total_reads_processed:(\d+)/.exec(await redis.info("stats"))?.[1];
-    return { commands, roundTrips: Number(reads) - ping - 2 }; // 2: what was asked for these numbers
+    for (;;) {
+      const { ping = 0, info: _, ...commands } = await commandsDuring(redis, action);
+      const reads = /total_reads_processed:(\d+)/.exec(await redis.info("stats"))?.[1];
+      if (ping === 0) return { commands, roundTrips: Number(reads) - 2 }; // 2: what was asked for these numbers
+    }
   }
 }
 
@@ -174,6 +158,17 @@ export interface Lifetime {
   after: (end: () => unknown) => void;
 }
 
+/** What runs for the tests, ended also where the test file itself comes to a sudden end. */
+const children = new Set<ChildProcess>();
+process.on("exit", () => {
+  for (const child of children) child.kill("SIGKILL");
+});
+
+function keepUntilItEnds(child: ChildProcess): ChildProcess {
+  children.add(child);
+  return child.once("exit", () => children.delete(child));
+}
+
 const END_LIMIT_MS = 10_000;
 const STOP_LIMIT_MS = 6000; // the contract's five seconds, and one for a busy machine
 
@@ -185,6 +180,7 @@ export function spawnServer(t: Lifetime, args: string[], environment: Record<str
     stdio: ["ignore", "pipe", "pipe"],
     detached: true,
   });
+  keepUntilItEnds(child);
   let stdout = "";
   let stderr = "";
   child.stdout.setEncoding("utf8").on("data", (chunk: string) => (stdout += chunk));
@@ -208,6 +204,9 @@ export function spawnServer(t: Lifetime, args: string[], environment: Record<str
   }
 
   return {
+    pid: child.pid!,
+    /** What it has said on standard error so far. */
+    stderr: () => stderr,
     end,
     kill,
     async stop(signal: NodeJS.Signals) {
@@ -224,4 +223,105 @@ export function spawnServer(t: Lifetime, args: string[], environment: Record<str
       return { url, port: Number(new URL(url).port), stdout, browser: new Browser(url) };
     },
   };
+}
+
+/** A redis-server of the test's own on a port that stays its own: to hang, to kill and to start again. */
+export async function spawnRedis(t: Lifetime, args: string[] = []) {
+  const port = await reservedPort();
+  const folder = await mkdtemp(join(tmpdir(), "test-redis-"));
+  let child = run();
+  const send = (...command: string[]) => askRedis(port, ...command);
+  t.after(async () => {
+    await kill();
+    await rm(folder, { recursive: true });
+  });
+  await ready();
+  return { port, send, kill, start, hang: () => child.kill("SIGSTOP"), resume: () => child.kill("SIGCONT") };
+
+  function run(more: string[] = []) {
+    const options = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder, ...args, ...more];
+    return keepUntilItEnds(spawn("redis-server", options, { stdio: "ignore" }));
+  }
+
+  async function kill() {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill("SIGKILL");
+    await once(child, "exit");
+  }
+
+  /** Starts it again, and resolves when it answers. */
+  async function start(more: string[] = []) {
+    child = run(more);
+    await ready();
+  }
+
+  async function ready() {
+    const isUp = await until(async () => (await send("PING").catch(() => "")) === "PONG", 10_000);
+    assert.ok(isUp, `redis-server does not answer on port ${port}`);
+  }
+}
+
+/** Runs a command of Redis on a connection of its own. */
+export async function askRedis(port: number, ...command: string[]): Promise<unknown> {
+  const client = createClient({ socket: { host: "127.0.0.1", port, reconnectStrategy: false } });
+  client.on("error", () => {}); // the command says so itself
+  try {
+    return await (await client.connect()).sendCommand(command);
+  } finally {
+    client.destroy();
+  }
+}
+
+export type SpawnedRedis = Awaited<ReturnType<typeof spawnRedis>>;
+
+/** The real server in a process of its own, with this Redis, listening. */
+export async function spawnServerWith(t: Lifetime, redis: SpawnedRedis, user = "") {
+  const server = spawnServer(t, ["--port", "0", "--redis-url", `redis://${user}127.0.0.1:${redis.port}`]);
+  return { server, ...(await server.listening()) };
+}
+
+/** Below the ports that outgoing connections get, so that none takes it while nobody listens. */
+async function reservedPort(): Promise<number> {
+  for (let tries = 0; tries < 100; tries++) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const server = createNetServer();
+    try {
+      await once(server.listen(port, "127.0.0.1"), "listening");
+      await once(server.close(), "close");
+      return port;
+    } catch {} // taken
+  }
+  throw new Error("No port is free");
+}
+
+/** Whether it comes true, within six seconds unless told otherwise. */
+export async function until(isSo: () => boolean | Promise<boolean>, limit = 6000): Promise<boolean> {
+  for (const end = Date.now() + limit; Date.now() < end; await sleep(20)) {
+    if (await isSo()) return true;
+  }
+  return isSo();
+}
+
+export interface RawAnswer {
+  status: number;
+  headers: Headers;
+  /** A character for each byte. */
+  body: string;
+}
+
+/** The answers that a connection brought, a character for each byte. Throws where one is no HTTP, or is cut off. */
+export function parseAnswers(received: string): RawAnswer[] {
+  const answers: RawAnswer[] = [];
+  for (let rest = received; rest !== "";) {
+    const [head, status, lines] = /^HTTP\/1\.1 (\d{3}) [ -~]+\r\n((?:[\w-]+: [ -~]*\r\n)*)\r\n/.exec(rest) ?? [];
+    if (head === undefined) throw new Error(`This is no answer: ${JSON.stringify(rest.slice(0, 200))}`);
+    const headers = new Headers(Array.from(lines!.matchAll(/^(.+?): (.*)\r$/gm), ([, name, value]) => [name!, value!]));
+    rest = rest.slice(head.length);
+    const isHeadOnly = rest === "" || rest.startsWith("HTTP/1.1 ");
+    const length = isHeadOnly ? 0 : Number(headers.get("content-length"));
+    if (rest.length < length) throw new Error(`This answer is cut off: ${JSON.stringify(head + rest)}`);
+    answers.push({ status: Number(status), headers, body: rest.slice(0, length) });
+    rest = rest.slice(length);
+  }
+  return answers;
 }

@@ -1,7 +1,7 @@
 /*
- * The live part of the page; everything but the countdown works without it. It sends the forms without a reload,
- * counts the time down, and looks each second at what Redis holds. A look never extends the session; the switch
- * "read instead" shows the difference. All HTML comes from the server.
+ * The live part of the page, whose forms work without it. It sends them without a reload, counts the time down, and
+ * looks each second at what Redis holds. A look never extends the session; the switch shows what a read does. All
+ * HTML comes from the server.
  */
 
 const LOOK_EVERY_MS = 1000;
@@ -14,8 +14,13 @@ let ends = [0];
 let reads = false;
 /** Counts what was shown, so that the answer to a look from before is not taken for news. */
 let generation = 0;
+/** The look that is under way. */
+let looking = new AbortController();
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let nextLook;
+/** Whether a form is under way: until its answer is here, no other is sent. */
+let isSending = false;
+let isWaitingForRedis = false;
 
 /** @param {string} id */
 const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
@@ -26,10 +31,9 @@ const endsIn = () => Math.min(...ends) - performance.now();
 /**
  * Puts a new `main` in the place of the old one, marks the fields that changed, says what happened.
  *
- * @param {Element | null} main
+ * @param {Element} main
  */
 function show(main) {
-  if (main === null) return;
   const before = fieldsShown();
   const history = stage().querySelectorAll("#wires > li");
   const focused = document.activeElement;
@@ -66,27 +70,29 @@ function begin() {
   lookAgain();
 }
 
+/** Looks again in a second, or just when the session should end. */
 function lookAgain() {
   clearTimeout(nextLook);
-  nextLook = setTimeout(look, Math.max(DRAW_EVERY_MS, Math.min(LOOK_EVERY_MS, endsIn())));
+  const untilEnd = endsIn();
+  nextLook = setTimeout(look, untilEnd > 0 ? Math.min(untilEnd + DRAW_EVERY_MS / 2, LOOK_EVERY_MS) : LOOK_EVERY_MS);
 }
 
 async function look() {
-  if (document.hidden || !isLive()) return;
+  if (document.hidden || isSending || !isLive()) return;
   const from = generation;
+  looking = new AbortController();
+  const { signal } = looking;
   try {
-    const response = await fetch(`/session?refresh=${reads}`, { headers: { Accept: "application/json" } });
+    const response = await fetch(`/session?refresh=${reads}`, { headers: { Accept: "application/json" }, signal });
     const { error, authenticated, session_id, session, ttl } = await response.json();
     if (from !== generation) return;
     showOutage(response.ok ? "" : error);
-    if (response.ok) {
-      if (!authenticated) return showEnd();
-      if (session_id !== stage().dataset["sessionId"] || isNews(session, ttl)) return await reload();
-    }
+    if (response.ok && !authenticated) return showEnd();
+    if (response.ok && (session_id !== stage().dataset["sessionId"] || isNews(session, ttl))) await showNews(signal);
   } catch {
-    if (from === generation) showOutage("The server does not answer. This page keeps trying.");
+    if (from === generation && !signal.aborted) showOutage("The server does not answer. This page keeps trying.");
   }
-  if (from === generation) lookAgain();
+  if (from === generation && !isSending) lookAgain();
 }
 
 /**
@@ -107,14 +113,20 @@ function isNews(session, ttl) {
   );
 }
 
-/** Shows what Redis holds now, without using the session, and leaves alone what somebody is typing. */
-async function reload() {
-  const response = await fetch("/?refresh=false", { headers: { Accept: "text/html" } });
-  if (response.status === 503) return lookAgain();
+/**
+ * Shows what Redis holds now, without using the session, and leaves alone what somebody is typing and what the last
+ * click cost.
+ *
+ * @param {AbortSignal} signal
+ */
+async function showNews(signal) {
+  const response = await fetch("/?refresh=false", { headers: { Accept: "text/html" }, signal });
   const main = mainIn(await response.text());
+  if (!response.ok || main === null) return;
   const box = document.activeElement;
-  const sameBox = box instanceof HTMLInputElement && box.id ? main?.querySelector(`#${box.id}`) : null;
+  const sameBox = box instanceof HTMLInputElement && box.id ? main.querySelector(`#${box.id}`) : null;
   if (box && sameBox) sameBox.replaceWith(box.cloneNode());
+  main.querySelector("#wires")?.replaceChildren();
   show(main);
 }
 
@@ -126,7 +138,7 @@ function showEnd() {
   main?.querySelector(`[data-reason="${wasItsTime ? "elsewhere" : "expired"}"]`)?.remove();
   const when = main?.querySelector(".when");
   if (when) when.textContent = ` at ${new Date().toLocaleTimeString()}`;
-  show(main);
+  if (main) show(main);
 }
 
 function draw() {
@@ -142,40 +154,50 @@ function draw() {
 
 document.addEventListener("submit", (event) => {
   event.preventDefault();
-  void send(/** @type {HTMLFormElement} */ (event.target), event.submitter);
+  if (!isSending) void send(/** @type {HTMLFormElement} */ (event.target), event.submitter);
 });
 
 /**
+ * A look that is under way is given up first: it goes by the old session ID, and its answer, coming late, could clear
+ * the cookie that the form's answer sets.
+ *
  * @param {HTMLFormElement} form
  * @param {HTMLElement | null} submitter
  */
 async function send(form, submitter) {
+  isSending = true;
+  looking.abort();
   // @ts-expect-error URLSearchParams takes a form's data where it holds no files.
   const body = new URLSearchParams(new FormData(form, submitter));
   try {
     const response = await fetch(form.action, { method: "POST", headers: { Accept: "text/html" }, body });
     const main = mainIn(await response.text());
-    if (response.status === 503) {
-      showOutage(main?.querySelector("h2")?.textContent ?? "");
-      return waitForRedis();
-    }
-    showOutage("");
-    show(main);
+    const isOut = response.status === 503 || main === null;
+    showOutage(isOut ? (main?.querySelector("h2")?.textContent ?? "The server does not answer.") : "");
+    if (!isOut) show(main);
   } catch {
     showOutage("The server does not answer. Try again in a moment.");
   }
+  isSending = false;
+  if (isLive()) lookAgain();
+  else if (!byId("outage").hidden) void waitForRedis();
 }
 
 /** Takes the words about an outage away once it is over; on a page that is nothing but such words, begins anew. */
 async function waitForRedis() {
-  const isBack = await fetch("/healthz").then(
+  if (isWaitingForRedis) return;
+  isWaitingForRedis = true;
+  while (!(await isHealthy())) await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+  isWaitingForRedis = false;
+  if (stage().dataset["status"] === "503") location.reload();
+  else showOutage("");
+}
+
+const isHealthy = () =>
+  fetch("/healthz").then(
     ({ ok }) => ok,
     () => false,
   );
-  if (!isBack) setTimeout(waitForRedis, LOOK_EVERY_MS);
-  else if (stage().dataset["status"] === "503") location.reload();
-  else showOutage("");
-}
 
 document.addEventListener("visibilitychange", () => {
   clearTimeout(nextLook);
