@@ -2,7 +2,7 @@
  * The demo server, from its options to its end:  npx tsx server.ts --help
  */
 import { once } from "node:events";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, Server as NetServer } from "node:net";
 import { createDemoServer } from "./demo/app.ts";
 import { parseOptions, StartError } from "./demo/options.ts";
 import { OutageLog } from "./demo/outage-log.ts";
@@ -11,6 +11,7 @@ import type { DemoData } from "./demo/routes.ts";
 import { RedisSessionStore } from "./session-store.ts";
 
 const DEFAULT_TTL = 60; // seconds: short, so that one can watch it run out
+const IDLE_LIMIT_MS = 500; // at a stop, a connection may be idle for this long
 const DRAIN_LIMIT_MS = 3000; // what is under way at a stop has this long to finish
 const STOP_LIMIT_MS = 4500; // and then everything else
 
@@ -54,12 +55,17 @@ async function start(): Promise<void> {
     }
   }
 
-  /** Stops accepting, finishes what is under way, leaves Redis. Whatever hangs, the process ends. */
+  /**
+   * Stops accepting, finishes what is under way, leaves Redis. Whatever hangs, the process ends. A connection that is idle
+   * may have a request on its way, so it is not closed at once, as `server.close` would, but after its last answer or
+   * a moment.
+   */
   async function stop(): Promise<void> {
     stopping.abort();
     setTimeout(() => server.closeAllConnections(), DRAIN_LIMIT_MS).unref();
     setTimeout(() => process.exit(), STOP_LIMIT_MS).unref();
-    server.close();
+    NetServer.prototype.close.call(server);
+    setTimeout(() => server.closeIdleConnections(), IDLE_LIMIT_MS);
     await once(server, "close");
     await redis.close();
   }

@@ -49,6 +49,8 @@ interface AppParts extends Parts {
   stopping: AbortSignal;
 }
 
+const HANG_UP_MS = 1000;
+
 /** For slow and silent clients, in milliseconds. A missing Host is refused by the app, with its headers. */
 const LIMITS = {
   headersTimeout: 5000,
@@ -71,7 +73,7 @@ export function createDemoServer(parts: DemoParts): Server {
   });
   const timeLeft = (id: string) => redis.timeLeft(store.keyOf(id));
   const app = createApp({ store, cookie, page, timeLeft, absoluteTtl, outages, stopping });
-  return createServer(LIMITS, app).on("clientError", refuse);
+  return createServer(LIMITS, app).on("checkExpectation", app).on("clientError", refuse);
 }
 
 /**
@@ -179,6 +181,7 @@ function refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
   const lines = [...SECURITY_HEADERS, ...headers, "Content-Length", String(body.length), "Connection", "close"]
     .map((text, index) => (index % 2 === 0 ? `${text}: ` : `${text}\r\n`))
     .join("");
+  setTimeout(() => socket.destroy(), HANG_UP_MS).unref(); // the client need not hang up, but should have read this
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines}\r\n${body.toString()}`);
 }
 

@@ -79,15 +79,16 @@ export function createRoutes({ store, cookie, page, timeLeft, absoluteTtl }: Par
     return jsonAnswer({ authenticated: false, session: null }, 200, headers);
   }
 
-  /** A session that the browser already had ends: an ID from before the log-in is worth nothing after it. */
+  /** A session that the browser already had ends, once there is a new one: its ID is worth nothing after the log-in. */
   async function logIn(visit: Visit): Promise<Answer> {
     const data = { username: usernameIn(visit.form), page_views: 1 };
     const limit = visit.form.has("ttl") ? { ttl: ttlIn(visit.form, absoluteTtl) } : {};
-    const [id] = await Promise.all([
-      store.createSession(data, limit),
+    const id = await store.createSession(data, limit);
+    const [session] = await Promise.all([
+      lookFor(visit, id),
       visit.sessionId === undefined ? false : store.deleteSession(visit.sessionId),
     ]);
-    return done(visit, "started", id, await lookFor(visit, id), { headers: ["Set-Cookie", cookie.set(id)] });
+    return done(visit, "started", id, session, { headers: ["Set-Cookie", cookie.set(id)] });
   }
 
   async function increment(visit: Visit): Promise<Answer> {

@@ -28,7 +28,7 @@ function runNodeTests() {
   const files = readdirSync("test").filter((name) => name.endsWith(".test.ts"));
   if (files.length === 0) return FAILED; // without files it would look for some, and find this script
   const isPassed = run(
-    `node --import tsx --test --test-timeout=${FILE_LIMIT_MS} --test-reporter=spec --test-reporter-destination=stdout ` +
+    `node --import tsx --test --test-concurrency=2 --test-timeout=${FILE_LIMIT_MS} --test-reporter=spec --test-reporter-destination=stdout ` +
       `--test-reporter=tap --test-reporter-destination="${report}" ${files.map((name) => `test/${name}`).join(" ")}`,
   );
   return count(isPassed, () => {

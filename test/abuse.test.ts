@@ -1,0 +1,322 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { connect, type Socket } from "node:net";
+import { text } from "node:stream/consumers";
+import { after, describe, test, type TestContext } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Browser, parseAnswers, type RawAnswer, spawnRedis, spawnServerWith, until } from "./demo-server.ts";
+
+const AT_ONCE = { concurrency: 8, timeout: 60_000 };
+const ONE_BY_ONE = { timeout: 60_000 }; // more connections at once than the kernel queues would wait for it
+const FORM = "application/x-www-form-urlencoded";
+const PAGE = { accept: "text/html" };
+const NOISE_MS = 2000; // what a busy machine may add
+
+const redis = await spawnRedis({ after });
+const { server, port, url } = await spawnServerWith({ after }, redis);
+
+const newBrowser = () => new Browser(url);
+
+async function logIn() {
+  const browser = newBrowser();
+  await browser.post("/login", { username: "ada", ttl: "600" });
+  return browser;
+}
+
+/** A client that hangs up when it wants, and not when the server does. */
+function open(t: TestContext): Socket {
+  const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+  t.after(() => socket.destroy());
+  return socket.on("error", () => {}).setEncoding("latin1");
+}
+
+/** What the server answers until it ends the connection. */
+async function received(socket: Socket): Promise<RawAnswer[]> {
+  return parseAnswers(await text(socket));
+}
+
+/** How many of these connections the server has taken and not let go of. */
+async function heldByServer(sockets: Socket[]): Promise<number> {
+  const ports = new Set(sockets.map(({ localPort }) => localPort));
+  const rows = (await readFile("/proc/net/tcp", "utf8")).trim().split("\n").slice(1);
+  return rows.filter((row) => {
+    const [, local = "", remote = "", , , , , , , inode] = row.trim().split(/\s+/);
+    return portIn(local) === port && ports.has(portIn(remote)) && inode !== "0";
+  }).length;
+}
+
+const portIn = (address: string) => Number.parseInt(address.split(":")[1] ?? "", 16);
+
+/** Never more at a time than the kernel queues: it forgets those beyond that, and does not tell a silent client. */
+async function openMany(t: TestContext, count: number): Promise<Socket[]> {
+  const sockets: Socket[] = [];
+  while (sockets.length < count) {
+    const some = Array.from({ length: 100 }, () => open(t));
+    await Promise.all(some.map((socket) => once(socket, "connect")));
+    assert.ok(await until(async () => (await heldByServer(some)) === some.length), "not accepted");
+    sockets.push(...some);
+  }
+  return sockets;
+}
+
+async function assertServesOthers() {
+  const start = performance.now();
+  const browser = await logIn();
+  const { status, json } = await browser.post("/increment");
+  assert.deepEqual([status, json.page_views], [200, 2]);
+  const ms = performance.now() - start;
+  assert.ok(ms < NOISE_MS, `others waited ${ms.toFixed()} ms`);
+}
+
+function assertGuarded({ status, headers }: { status: number; headers: Headers }) {
+  const what = `${status} ${JSON.stringify(Object.fromEntries(headers))}`;
+  assert.match(headers.get("content-security-policy") ?? "", /default-src 'none'.*frame-ancestors 'none'/, what);
+  assert.equal(headers.get("x-content-type-options"), "nosniff", what);
+  assert.ok(headers.has("referrer-policy"), what);
+  assert.equal(headers.get("cache-control"), "no-store", what);
+}
+
+describe("a request that is refused before it is whole", AT_ONCE, () => {
+  const HEAD = "GET /session HTTP/1.1\r\nHost: x\r\n";
+  const refusals: [what: string, request: string, status: number][] = [
+    ["a header of 20 KB", `${HEAD}X: ${"x".repeat(20_000)}\r\n\r\n`, 431],
+    ["500 headers of 100 bytes", `${HEAD}${`X: ${"x".repeat(95)}\r\n`.repeat(500)}\r\n`, 431],
+    ["a cookie of 20 KB", `${HEAD}Cookie: sid=${"x".repeat(20_000)}\r\n\r\n`, 431],
+    ["an address of 20 KB", `GET /${"x".repeat(20_000)} HTTP/1.1\r\nHost: x\r\n\r\n`, 431],
+    ["no HTTP", "nonsense\r\n\r\n", 400],
+    ["TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400],
+    ["HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400],
+    ["no Host", "GET /session HTTP/1.1\r\n\r\n", 400],
+    [
+      "a chunk that is none",
+      `POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: ${FORM}\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n`,
+      400,
+    ],
+  ];
+  for (const [what, request, expected] of refusals) {
+    test(`gets ${expected} with the security headers, and others are served: ${what}`, async (t) => {
+      const socket = open(t);
+      socket.write(request, "latin1");
+      socket.end();
+      const [answer, ...more] = await received(socket);
+      assert.deepEqual([answer?.status, more], [expected, []]);
+      assertGuarded(answer!);
+      assert.match(String((JSON.parse(answer!.body) as { error: unknown }).error), /^[A-Z].*\.$/);
+      await assertServesOthers();
+    });
+  }
+
+  test("or taken for what it asks, carries the security headers: an expectation that nobody meets", async (t) => {
+    const socket = open(t);
+    socket.write(`${HEAD}Connection: close\r\nExpect: miracles\r\n\r\n`);
+    const [answer] = await received(socket);
+    assertGuarded(answer!);
+  });
+
+  test("may have headers of 15 KB", async () => {
+    const { status } = await newBrowser().get("/session", { cookie: `other=${"x".repeat(15_000)}` });
+    assert.equal(status, 200);
+  });
+});
+
+describe("a body", AT_ONCE, () => {
+  for (const [bytes, expected] of [
+    [16_384, 200],
+    [16_385, 413],
+  ] as const) {
+    for (const headers of [{}, PAGE]) {
+      const [kind, status] = headers === PAGE ? ["a page", expected === 200 ? 303 : 413] : ["JSON", expected];
+      test(`of ${bytes} bytes gets ${status} as ${kind}`, async () => {
+        const body = "username=ada&filler=".padEnd(bytes, "x");
+        const init = { method: "POST", headers: { ...headers, "content-type": FORM }, body };
+        assert.equal((await newBrowser().send("/login", init)).status, status);
+      });
+    }
+  }
+
+  for (const [how, framing] of [
+    ["with its length", "Content-Length: 20000000"],
+    ["in chunks", "Transfer-Encoding: chunked"],
+  ] as const) {
+    test(`of 20 MB ${how} gets 413, which a client reads that first sends all of it`, async (t) => {
+      const socket = open(t);
+      const answers = received(socket);
+      socket.write(`POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: ${FORM}\r\n${framing}\r\n\r\n`);
+      const part = "x".repeat(20_000);
+      const sent = framing.startsWith("T") ? `${part.length.toString(16)}\r\n${part}\r\n` : part;
+      for (let parts = 0; parts < 1000; parts++) if (!socket.write(sent)) await once(socket, "drain");
+      if (sent !== part) socket.write("0\r\n\r\n");
+      socket.end();
+      const [answer] = await answers;
+      assert.equal(answer?.status, 413);
+      assertGuarded(answer);
+    });
+  }
+
+  test("of 20 MB gets 413 by way of fetch, as JSON and as a page", async () => {
+    for (const headers of [{}, PAGE]) {
+      const init = { method: "POST", headers: { ...headers, "content-type": FORM }, body: "x".repeat(20_000_000) };
+      assert.equal((await newBrowser().send("/login", init)).status, 413);
+    }
+  });
+
+  test("without an end gets 413, and the connection is ended soon", async (t) => {
+    const socket = open(t);
+    const answers = received(socket).catch(() => []); // who does not stop sending may miss the answer
+    socket.write(`POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: ${FORM}\r\nContent-Length: 9000000000\r\n\r\n`);
+    const sending = setInterval(() => socket.write("x".repeat(10_000)), 5);
+    t.after(() => clearInterval(sending));
+    const isOver = await Promise.race([answers.then(() => true), sleep(1000 + NOISE_MS, false)]);
+    assert.equal(isOver, true);
+  });
+});
+
+describe("a client that takes its time", AT_ONCE, () => {
+  const slow: [what: string, head: string, limit: number][] = [
+    ["header", "GET /session HTTP/1.1\r\nHost: ", 6000],
+    ["form", `POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: ${FORM}\r\nContent-Length: 1000\r\n\r\n`, 11_000],
+  ];
+  for (const [what, head, limit] of slow) {
+    test(`over its ${what}, a byte a second, gets 408 and its connection is ended; others are served`, async (t) => {
+      const start = performance.now();
+      const socket = open(t);
+      socket.write(head);
+      const dripping = setInterval(() => socket.write("x"), 1000);
+      t.after(() => clearInterval(dripping));
+      const answers = received(socket);
+      await assertServesOthers();
+      const [answer] = await answers;
+      const ms = performance.now() - start;
+      assert.equal(answer?.status, 408);
+      assertGuarded(answer);
+      assert.ok(ms < limit + NOISE_MS, `ended after ${ms.toFixed()} ms`);
+    });
+  }
+
+  test("is one of 1,000 that say nothing: others are served, and all are ended", async (t) => {
+    const silent = await openMany(t, 1000);
+    const ends = silent.map((socket) => text(socket));
+    const start = performance.now();
+    await assertServesOthers();
+    await Promise.all(ends);
+    const ms = performance.now() - start;
+    assert.ok(ms < 6000 + NOISE_MS, `ended after ${ms.toFixed()} ms`);
+    await assertServesOthers();
+  });
+
+  for (const [what, request] of [
+    ["was refused", "nonsense\r\n\r\n"],
+    ["asked to be the last", "GET /session HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"],
+    ["asked once", "GET /session HTTP/1.1\r\nHost: x\r\n\r\n"],
+    ["said nothing", ""],
+  ] as const) {
+    test(`to hang up holds no socket of the server for long, where it ${what}`, async (t) => {
+      const clients = await openMany(t, 300);
+      for (const socket of clients) socket.resume().write(request);
+      await Promise.all(clients.map((socket) => once(socket, "end")));
+      const isLetGo = async () => (await heldByServer(clients)) === 0;
+      assert.ok(await until(isLetGo, 10_000), `${await heldByServer(clients)} of 300 are held`);
+    });
+  }
+});
+
+describe("requests in one piece", AT_ONCE, () => {
+  test("are answered in their order, whether or not Redis is asked", async (t) => {
+    const { sessionId } = await logIn();
+    const cookie = `Cookie: sid=${sessionId}\r\n`;
+    const requests: [request: string, headers: string, status: number, body: RegExp][] = [
+      ["POST /increment", cookie, 200, /"page_views":2}/],
+      ["GET /style.css", "", 200, /:root/],
+      ["POST /increment", cookie, 200, /"page_views":3}/],
+      ["HEAD /session", cookie, 200, /^$/],
+      ["GET /nothing", "", 404, /"error"/],
+      ["POST /rotate", "Origin: http://evil.example\r\n", 403, /"error"/],
+      ["GET /session", cookie, 200, /"username":"ada"/],
+      ["POST /logout", cookie, 200, /"authenticated":false/],
+      ["POST /increment", cookie, 401, /Session expired/],
+      ["GET /session", "", 200, /"session":null/],
+    ];
+    const socket = open(t);
+    const last = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    const pieces = requests.map(
+      ([request, headers]) => `${request} HTTP/1.1\r\nHost: x\r\n${headers}Content-Length: 0\r\n\r\n`,
+    );
+    socket.write(pieces.join("") + last);
+    const answers = await received(socket);
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      [...requests.map(([, , status]) => status), 200],
+    );
+    for (const [i, [, , , body]] of requests.entries()) assert.match(answers[i]!.body, body);
+  });
+});
+
+describe("a client that goes away", ONE_BY_ONE, () => {
+  const login = `POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: ${FORM}\r\nContent-Length: 100\r\n\r\nusername=gone`;
+  const page = "GET / HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n";
+  for (const [when, request] of [
+    ["in the middle of a header", "GET /session HTTP/1.1\r\nHo"],
+    ["in the middle of a form", login],
+    ["before its answer", page],
+    ["before any of its twenty answers", page.repeat(20)],
+  ] as const) {
+    for (const [how, leave] of [
+      ["politely", (socket: Socket) => socket.end()],
+      ["with a reset", (socket: Socket) => socket.resetAndDestroy()],
+    ] as const) {
+      test(`${when}, ${how}, is no trouble to anybody, a hundred times over`, async (t) => {
+        await Promise.all(
+          Array.from({ length: 100 }, async (_, i) => {
+            const socket = open(t);
+            await once(socket, "connect");
+            socket.write(request);
+            await sleep(i % 10);
+            leave(socket.resume());
+          }),
+        );
+        await assertServesOthers();
+        const script = `local found = 0
+          for _, key in ipairs(redis.call("KEYS", "session:*")) do
+            if redis.call("HGET", key, "username") == "gone" then found = found + 1 end
+          end
+          return found`;
+        assert.equal(await redis.send("EVAL", script, "0"), 0);
+      });
+    }
+  }
+});
+
+describe("a form from another site", AT_ONCE, () => {
+  const own = `localhost:${port}`;
+  const origins: [headers: Record<string, string>, status: number][] = [
+    [{ "sec-fetch-site": "cross-site" }, 403],
+    [{ "sec-fetch-site": "same-site" }, 403],
+    [{ "sec-fetch-site": "cross-site", origin: `http://${own}` }, 403],
+    [{ "sec-fetch-site": "same-origin" }, 200],
+    [{ "sec-fetch-site": "none" }, 200],
+    [{ origin: "http://evil.example" }, 403],
+    [{ origin: "null" }, 403],
+    [{ origin: `http://localhost:${port + 1}` }, 403],
+    [{ origin: `http://${own}.evil.example` }, 403],
+    [{ origin: `http://${own}` }, 200],
+    [{}, 200],
+  ];
+  for (const [headers, expected] of origins) {
+    const what = expected === 403 ? "changes nothing" : "may be our own";
+    test(`${what}: ${JSON.stringify(headers).replaceAll(String(port), "PORT")}`, async () => {
+      const browser = await logIn();
+      const id = browser.sessionId;
+      const { status, setCookies } = await browser.post("/increment", {}, headers);
+      assert.deepEqual([status, setCookies], [expected, []]);
+      const views = await redis.send("HGET", `session:${id}`, "page_views");
+      assert.equal(views, expected === 200 ? "2" : "1");
+    });
+  }
+});
+
+test("after all of this the log is empty, and the server ends as it should", async () => {
+  await assertServesOthers();
+  const { code, stderr } = await server.stop("SIGTERM");
+  assert.deepEqual([code, stderr], [0, ""]);
+});

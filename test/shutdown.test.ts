@@ -1,0 +1,271 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { describe, test, type TestContext } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  askRedis,
+  Browser,
+  parseAnswers,
+  spawnRedis,
+  spawnServer,
+  spawnServerWith,
+  type SpawnedRedis,
+  until,
+} from "./demo-server.ts";
+
+const AT_ONCE = { concurrency: 6, timeout: 60_000 };
+const STOP_LIMIT_MS = 6000; // the contract's five seconds, and one for a busy machine
+const PAGE = { accept: "text/html" };
+
+const isThere = (port: number) =>
+  askRedis(port, "PING").then(
+    () => true,
+    () => false,
+  );
+const privateOnly = { skip: (await isThere(6379)) && "there is a Redis at localhost:6379" };
+
+function open(t: TestContext, port: number): Socket {
+  const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+  t.after(() => socket.destroy());
+  return socket.on("error", () => {});
+}
+
+async function refusesConnections(port: number): Promise<boolean> {
+  const socket = connect(port, "127.0.0.1");
+  const isRefused = await once(socket, "connect").then(
+    () => false,
+    (error: NodeJS.ErrnoException) => error.code === "ECONNREFUSED",
+  );
+  socket.destroy();
+  return isRefused;
+}
+
+async function timeToEnd(server: ReturnType<typeof spawnServer>) {
+  const start = performance.now();
+  const ended = await server.end(STOP_LIMIT_MS + 4000);
+  return { ...ended, ms: performance.now() - start };
+}
+
+/** Asks for a page view after the other on one connection, for as long as the server keeps it. */
+class Visitor {
+  readonly browser: Browser;
+  answered = 0;
+  refused = 0;
+  /** When it sent the request that is under way. */
+  sentAt: number | undefined;
+  readonly #socket: Socket;
+
+  constructor(socket: Socket, browser: Browser) {
+    this.#socket = socket;
+    this.browser = browser;
+  }
+
+  async run(): Promise<void> {
+    const head = `POST /increment HTTP/1.1\r\nHost: x\r\nCookie: sid=${this.browser.sessionId}`;
+    const request = `${head}\r\nContent-Length: 0\r\n\r\n`;
+    let received = "";
+    const ask = () => {
+      received = "";
+      this.sentAt = performance.now();
+      this.#socket.write(request);
+    };
+    this.#socket.setEncoding("latin1").on("data", (chunk: string) => {
+      received += chunk;
+      if (!received.endsWith("}")) return;
+      const [answer] = parseAnswers(received);
+      this.sentAt = undefined;
+      if (answer?.status === 200) this.answered += 1;
+      else this.refused += 1;
+      if (answer?.headers.get("connection") === "close") this.#socket.end();
+      else ask();
+    });
+    ask();
+    if (!this.#socket.closed) await new Promise((resolve) => this.#socket.once("close", resolve));
+  }
+}
+
+describe("a server that is told to stop", AT_ONCE, () => {
+  test("answers each of 200 requests under way, loses no page view, and ends with 0", async (t) => {
+    const redis = await spawnRedis(t);
+    const { server, port, url } = await spawnServerWith(t, redis);
+    const visitors = await Promise.all(
+      Array.from({ length: 200 }, async () => {
+        const browser = new Browser(url);
+        await browser.post("/login", { ttl: "600" });
+        return new Visitor(open(t, port), browser);
+      }),
+    );
+    const visits = Promise.all(visitors.map((visitor) => visitor.run()));
+    await sleep(1000);
+    const toldAt = performance.now();
+    server.kill("SIGTERM");
+    const { code, stderr, ms } = await timeToEnd(server);
+    await Promise.race([visits, sleep(1000)]);
+
+    const answered = visitors.reduce((sum, visitor) => sum + visitor.answered, 0);
+    const dropped = visitors.filter(({ sentAt }) => sentAt !== undefined);
+    const before = dropped.filter(({ sentAt }) => sentAt! < toldAt);
+    t.diagnostic(`${answered} answers, ended after ${ms.toFixed()} ms, dropped ${before.length} of 200`);
+    t.diagnostic(`and ${dropped.length - before.length} that were sent after the signal`);
+    assert.deepEqual([code, stderr], [0, ""]);
+    assert.deepEqual([before.length, dropped.length], [0, 0]);
+    for (const { browser, answered: views } of visitors) {
+      assert.equal(await redis.send("HGET", `session:${browser.sessionId}`, "page_views"), String(1 + views));
+    }
+  });
+
+  const hindrances: [what: string, hinder: (t: TestContext, port: number, redis: SpawnedRedis) => Promise<unknown>][] =
+    [
+      [
+        "a client never sends the rest of its form",
+        async (t, port) => {
+          const head = "POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n";
+          open(t, port).write(`${head}Content-Length: 10\r\n\r\n`);
+        },
+      ],
+      [
+        "two clients say nothing, or half a header",
+        async (t, port) => {
+          open(t, port);
+          open(t, port).write("GET / HT");
+        },
+      ],
+      ["a client never reads its answers", async (t, port) => open(t, port).pause().write(FILES)],
+      [
+        "a client was refused and does not hang up",
+        async (t, port) => {
+          const socket = open(t, port);
+          socket.write("nonsense\r\n\r\n");
+          await once(socket, "data");
+        },
+      ],
+      [
+        "100 clients keep their connections",
+        (t, port) =>
+          Promise.all(
+            Array.from({ length: 100 }, async () => {
+              const socket = open(t, port);
+              socket.write("GET /session HTTP/1.1\r\nHost: x\r\n\r\n");
+              await once(socket, "data");
+            }),
+          ),
+      ],
+      [
+        "Redis hangs, and a request with it",
+        async (t, port, redis) => {
+          redis.hang();
+          open(t, port).write(`GET /session HTTP/1.1\r\nHost: x\r\nCookie: sid=${"A".repeat(43)}\r\n\r\n`);
+        },
+      ],
+      ["Redis is gone", (_t, _port, redis) => redis.kill()],
+    ];
+  for (const [what, hinder] of hindrances) {
+    test(`takes no connection, and ends with 0 within five seconds, though ${what}`, async (t) => {
+      const redis = await spawnRedis(t);
+      const { server, port } = await spawnServerWith(t, redis);
+      await hinder(t, port, redis);
+      await sleep(200);
+      server.kill("SIGTERM");
+      const isClosed = sleep(1000).then(() => refusesConnections(port));
+      const { code, ms } = await timeToEnd(server);
+      t.diagnostic(`${ms.toFixed()} ms`);
+      assert.deepEqual([code, await isClosed], [0, true]);
+      assert.ok(ms < STOP_LIMIT_MS, `${ms} ms`);
+    });
+  }
+});
+
+const FILES = "GET /style.css HTTP/1.1\r\nHost: x\r\n\r\n".repeat(3000);
+
+async function withPrivateRedis(t: TestContext) {
+  const server = spawnServer(t, ["--port", "0"]);
+  const { stdout, ...listening } = await server.listening();
+  const redisPort = Number(/^Redis: .*:(\d+) \(private/m.exec(stdout)?.[1]);
+  const redisPid = Number(/process_id:(\d+)/.exec(String(await askRedis(redisPort, "INFO", "server")))?.[1]);
+  t.after(() => {
+    try {
+      process.kill(redisPid, "SIGKILL");
+    } catch {} // gone, as it should be
+  });
+  return { server, redisPort, redisPid, ...listening };
+}
+
+describe("a private Redis", { ...AT_ONCE, ...privateOnly }, () => {
+  test("listens on the loopback address only", async (t) => {
+    const { redisPort } = await withPrivateRedis(t);
+    assert.deepEqual({ ...Object(await askRedis(redisPort, "CONFIG", "GET", "bind")) }, { bind: "127.0.0.1" });
+  });
+
+  test("is gone, and the server ends with 0 within five seconds, though it hangs", async (t) => {
+    const { server, redisPid, redisPort, port } = await withPrivateRedis(t);
+    process.kill(redisPid, "SIGSTOP");
+    open(t, port).write(`GET /session HTTP/1.1\r\nHost: x\r\nCookie: sid=${"A".repeat(43)}\r\n\r\n`);
+    await sleep(50);
+    server.kill("SIGTERM");
+    const { code, ms } = await timeToEnd(server);
+    t.diagnostic(`${ms.toFixed()} ms`);
+    assert.deepEqual([code, await refusesConnections(redisPort)], [0, true]);
+    assert.ok(ms < STOP_LIMIT_MS, `${ms} ms`);
+  });
+
+  test("is gone after a second signal, which ends the server at once, as a failure", async (t) => {
+    const { server, redisPort, port } = await withPrivateRedis(t);
+    open(t, port).write("POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n");
+    await sleep(200);
+    server.kill("SIGINT");
+    await sleep(300);
+    assert.equal(await refusesConnections(redisPort), false, "ended at the first");
+    server.kill("SIGINT");
+    const { code, ms } = await timeToEnd(server);
+    assert.equal(code, 1);
+    assert.ok(ms < 2000, `${ms} ms`);
+    assert.ok(await until(() => refusesConnections(redisPort), 1000), "still there");
+  });
+
+  for (const [signal, how] of [
+    ["SIGKILL", "is killed"],
+    ["SIGHUP", "loses its terminal"],
+  ] as const) {
+    test(`is gone within five seconds when the server ${how}: ${signal}`, async (t) => {
+      const { server, redisPort } = await withPrivateRedis(t);
+      server.kill(signal);
+      await server.end();
+      assert.ok(await until(() => refusesConnections(redisPort), STOP_LIMIT_MS), "still there");
+    });
+  }
+});
+
+describe("an exception that nobody expects", AT_ONCE, () => {
+  const UUID = /[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}/;
+
+  for (const [what, views] of [
+    ["no number", "many"],
+    ["more than a number holds", "9223372036854775807"],
+  ] as const) {
+    test(`is a 500 that names its entry in the log, and the server goes on: page views are ${what}`, async (t) => {
+      const redis = await spawnRedis(t);
+      const { server, browser } = await spawnServerWith(t, redis);
+      await browser.post("/login", { username: "ada" });
+      await redis.send("HSET", `session:${browser.sessionId}`, "page_views", views);
+      const replies = [await browser.post("/increment"), await browser.post("/increment", {}, PAGE)];
+      await until(() => server.stderr().split("Request ").length > replies.length, STOP_LIMIT_MS);
+      const log = server.stderr();
+      for (const { status, headers, text, setCookies } of replies) {
+        const [id = "no ID"] = UUID.exec(text) ?? [];
+        assert.deepEqual([status, setCookies, headers.get("cache-control")], [500, [], "no-store"]);
+        assert.equal(log.split(id).length - 1, 1, log);
+        assert.doesNotMatch(text, /^ +at |node:|\.ts\b|\bERR\b/m);
+        assert.ok(!text.includes(browser.sessionId), text);
+      }
+      assert.deepEqual(
+        replies.map(({ headers }) => headers.get("content-type")),
+        ["application/json; charset=utf-8", "text/html; charset=utf-8"],
+      );
+      assert.equal(log.match(/^Request \S+ failed: /gm)?.length, 2, log);
+      assert.ok(!log.includes(browser.sessionId), log);
+      assert.equal((await browser.get("/session")).json.session?.["page_views"], views);
+      assert.equal((await server.stop("SIGTERM")).code, 0);
+    });
+  }
+});
