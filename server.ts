@@ -65,7 +65,7 @@ async function start(): Promise<void> {
     setTimeout(() => server.closeAllConnections(), DRAIN_LIMIT_MS).unref();
     setTimeout(() => process.exit(), STOP_LIMIT_MS).unref();
     NetServer.prototype.close.call(server);
-    setTimeout(() => server.closeIdleConnections(), IDLE_LIMIT_MS);
+    setTimeout(() => server.closeIdleConnections(), IDLE_LIMIT_MS).unref();
     await once(server, "close");
     await redis.close();
   }

@@ -55,10 +55,8 @@ const becomes = (refused: Request[], sick: string, well: string): Outage => ({
   refused,
 });
 
-async function changePassword({ send }: SpawnedRedis, password: string) {
-  await send("ACL", "SETUSER", "demo", "resetpass", `>${password}`);
-  await send("CLIENT", "KILL", "USER", "demo");
-}
+const setPassword = ({ send }: SpawnedRedis, password: string) =>
+  send("ACL", "SETUSER", "demo", "resetpass", `>${password}`);
 
 let loaded: Promise<void> | undefined;
 async function startSlowly({ send, kill, start }: SpawnedRedis) {
@@ -75,8 +73,11 @@ const outages: [what: string, outage: Outage][] = [
   [
     "no longer takes our password",
     {
-      begin: (redis) => changePassword(redis, "another"),
-      end: (redis) => changePassword(redis, PASSWORD),
+      begin: async (redis) => {
+        await setPassword(redis, "another");
+        await redis.send("CLIENT", "KILL", "USER", "demo");
+      },
+      end: (redis) => setPassword(redis, PASSWORD),
       refused: ALL,
     },
   ],
