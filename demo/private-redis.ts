@@ -14,8 +14,11 @@ const STOP_LIMIT_MS = 1000;
  * redis-memory-server ends it even where this process is killed. Without a `redis-server` on the `PATH` the package
  * builds one from source, once, which takes minutes: `onBuild` is called first.
  */
-export async function startPrivateRedis(onBuild: () => void = () => {}): Promise<PrivateRedis> {
-  const systemBinary = findProgram("redis-server", "valkey-server");
+export async function startPrivateRedis(
+  onBuild: () => void = () => {},
+  programs = ["redis-server", "valkey-server"],
+): Promise<PrivateRedis> {
+  const systemBinary = findProgram(...programs);
   if (systemBinary === undefined) onBuild();
   const server = await RedisMemoryServer.create({
     instance: { ip: "127.0.0.1" },

@@ -135,6 +135,25 @@ test("shows one session on two servers with one Redis", async ({ page, newServer
   await expect(field(page, "page_views")).toHaveText("2");
 });
 
+test.describe("a form on another origin", () => {
+  test.use({ expectedStatuses: [403] });
+
+  for (const path of ["/logout", "/login", "/rotate"]) {
+    test(`is refused, and the session lives: ${path}`, async ({ page, context, url, start }) => {
+      await start(page);
+      const [before] = await context.cookies();
+      const form = `<form method="post" action="${url}${path}"><button>Win a prize</button></form>`;
+      await page.route("http://localhost:1/", (route) => route.fulfill({ contentType: "text/html", body: form }));
+      await page.goto("http://localhost:1/");
+      await page.getByRole("button", { name: "Win a prize" }).click();
+      await expect(page.getByRole("heading", { name: "This form was sent from another site." })).toBeVisible();
+      await page.goto("/");
+      await expect(field(page, "username")).toHaveText("andrew");
+      expect((await context.cookies())[0]!.value).toBe(before!.value);
+    });
+  }
+});
+
 test.describe("without JavaScript", () => {
   test.use({ javaScriptEnabled: false });
 

@@ -1,12 +1,13 @@
 /**
- * What `npm test` runs: the checks, then the store and the HTTP contract (node:test), then the page (Playwright).
- * The last line counts the test cases of both runners; the exit code is 1 if anything failed.
+ * What `npm test` runs: the checks, then the store and the server (node:test), the store once more on Valkey where that
+ * is installed beside Redis, and the page (Playwright). The last line counts the test cases of both runners; the exit code is 1 if anything failed.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { findProgram } from "../demo/find-program.mjs";
 
 /** @typedef {{ passed: number, failed: number, skipped: number }} Counts */
 
@@ -15,7 +16,7 @@ const FAILED = { passed: 0, failed: 1, skipped: 0 };
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 const reports = mkdtempSync(join(tmpdir(), "test-reports-"));
-const results = run("npm run --silent check") ? [runNodeTests(), runPlaywright()] : [FAILED];
+const results = run("npm run --silent check") ? runAll() : [FAILED];
 rmSync(reports, { recursive: true });
 
 const sum = (/** @type {keyof Counts} */ key) => results.reduce((total, counts) => total + counts[key], 0);
@@ -23,13 +24,26 @@ const andSkipped = sum("skipped") > 0 ? `, ${sum("skipped")} skipped` : "";
 console.log(`${sum("passed")} passed, ${sum("failed")} failed${andSkipped}`);
 process.exitCode = sum("failed") > 0 ? 1 : 0;
 
-function runNodeTests() {
+function runAll() {
+  const counts = [runNodeTests(/\.test\.ts$/)];
+  if (findProgram("redis-server") && findProgram("valkey-server")) {
+    counts.push(runNodeTests(/^store-.*\.test\.ts$/, { TEST_SERVER: "valkey-server" }));
+  }
+  return [...counts, runPlaywright()];
+}
+
+/**
+ * @param {RegExp} names
+ * @param {Record<string, string>} environment
+ */
+function runNodeTests(names, environment = {}) {
   const report = join(reports, "node.tap");
-  const files = readdirSync("test").filter((name) => name.endsWith(".test.ts"));
+  const files = readdirSync("test").filter((name) => names.test(name));
   if (files.length === 0) return FAILED; // without files it would look for some, and find this script
   const isPassed = run(
     `node --import tsx --test --test-concurrency=2 --test-timeout=${FILE_LIMIT_MS} --test-reporter=spec --test-reporter-destination=stdout ` +
       `--test-reporter=tap --test-reporter-destination="${report}" ${files.map((name) => `test/${name}`).join(" ")}`,
+    environment,
   );
   return count(isPassed, () => {
     const lines = readFileSync(report, "utf8").matchAll(/^# (\w+) (\d+)$/gm);

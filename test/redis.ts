@@ -5,11 +5,14 @@ import { createClient } from "redis";
 import { startPrivateRedis } from "../demo/private-redis.ts";
 import { RedisSessionStore, type RedisSessionStoreOptions } from "../session-store.ts";
 
+/** Set to have the tests run on `valkey-server`. */
+const SERVER = process.env["TEST_SERVER"] === undefined ? undefined : [process.env["TEST_SERVER"]];
+
 export type Client = Awaited<ReturnType<typeof connectTo>>;
 
 /** A Redis for the test file that asks for it, stopped when its tests are done. The first client is connected. */
 export async function openRedis() {
-  const server = await startPrivateRedis();
+  const server = await startPrivateRedis(undefined, SERVER);
   const clients: Client[] = [];
   const connect = async (user?: { username: string; password: string }) => {
     const client = await connectTo(server, user);
