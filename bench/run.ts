@@ -3,7 +3,7 @@
  * Prints tables, writes `results.json` and draws the charts. Timings are reported, never asserted.
  */
 import { readFileSync, writeFileSync } from "node:fs";
-import { cpus, release, totalmem } from "node:os";
+import { cpus, loadavg, release, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 import { drawCharts } from "./chart.ts";
 import { measureGrowth } from "./growth.ts";
@@ -29,9 +29,13 @@ const QUICK: typeof FULL = {
 };
 const PACKAGES = ["redis", "express", "express-session", "connect-redis", "fastify", "@fastify/session", "ejs"];
 
+const QUIET_LOAD = 0.5;
+
 const isQuick = process.argv.includes("--quick");
 const plan = isQuick ? QUICK : FULL;
 const begin = performance.now();
+const [loadBefore = 0] = loadavg();
+if (loadBefore > QUIET_LOAD) say(`the machine is busy (load ${loadBefore.toFixed(1)}): these numbers will tell little`);
 const redis = await startRedis();
 try {
   const start = await measureStart(redis, plan.start, say);
@@ -57,6 +61,7 @@ function circumstances(redisVersion: string) {
   return {
     date: new Date().toISOString(),
     isQuick,
+    loadBefore,
     machine: {
       cpu: cpu?.model,
       cores: cpus().length,
