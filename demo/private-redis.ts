@@ -12,7 +12,7 @@ const STOP_LIMIT_MS = 1000;
 /**
  * Starts a Redis of our own: in memory, on a free port, out of reach from any other machine. A watcher process of
  * redis-memory-server ends it even where this process is killed. Without a `redis-server` on the `PATH` the package
- * builds one from source, once, which takes minutes: `onBuild` is called first.
+ * uses one that it builds from source, once, which takes minutes: `onBuild` is called first. `programs` are tried in turn.
  */
 export async function startPrivateRedis(
   onBuild: () => void = () => {},

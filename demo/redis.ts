@@ -140,5 +140,7 @@ function describe(error: unknown): string {
 }
 
 function sayThatItBuilds(): void {
-  console.log("No redis-server on this machine. Building one from source, once: this takes a few minutes …");
+  console.log(
+    "No redis-server on this machine: using one built from source. The first time, that takes a few minutes …",
+  );
 }
