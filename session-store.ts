@@ -14,8 +14,7 @@
  * session back. So each operation is one script that asks whether the session is there and acts on the
  * answer, in one atomic step and one round trip. A caller learns from the answer that a session is gone;
  * exceptions are for mistakes in the code and for a Redis that is out of reach.
- *
- * The rules are all in `SESSION_SCRIPT`, below the class; it ends with the expiry.
+ * The rules are all in `SESSION_SCRIPT`, below the class.
  */
 import { createHash, randomBytes } from "node:crypto";
 
@@ -189,8 +188,9 @@ end
 
 local function timestamp()
   local today = math.floor(time[1] / 86400)
-  local year, month = 1970 + math.floor(today / 366), 1
+  local year = 1970 + math.floor(today / 366)
   while days(year + 1, 1, 1) <= today do year = year + 1 end
+  local month = 1 + math.floor((today - days(year, 1, 1)) / 31)
   while days(year, month + 1, 1) <= today do month = month + 1 end
   return string.format("%04d-%02d-%02dT%02d:%02d:%02dZ", year, month, today - days(year, month, 1) + 1,
     time[1] / 3600 % 24, time[1] / 60 % 60, time[1] % 60)
@@ -205,7 +205,8 @@ end
 
 -- A rotated session brings its reserved fields along, and they prevail. Lua passes only some thousand values at once.
 if operation == "create" then
-  redis.call("HSET", key, "session_ttl", ARGV[3], "created_at", timestamp(), "last_accessed_at", timestamp())
+  local created = timestamp()
+  redis.call("HSET", key, "session_ttl", ARGV[3], "created_at", created, "last_accessed_at", created)
   for first = 4, #ARGV, 1000 do redis.call("HSET", key, unpack(ARGV, first, math.min(first + 999, #ARGV))) end
 end
 
@@ -245,31 +246,30 @@ local allowed = math.min(ttl * 1000, deadline - now)
 local left = redis.call("PTTL", key)
 local wrong = left < 0 or left > allowed
 local due = wrong or left <= allowed - math.min(1000, allowed / 2)
-local refresh = operation ~= "look" and (due or (allowed < ttl * 1000 and accessed ~= timestamp()))
-if refresh and accessed ~= timestamp() then redis.call("HSET", key, "last_accessed_at", timestamp()) end
-if refresh or wrong then
+if operation ~= "look" and (due or allowed < ttl * 1000) then
+  local access = timestamp()
+  if accessed ~= access then redis.call("HSET", key, "last_accessed_at", access) end
+end
+if wrong or (due and operation ~= "look") then
   redis.call("PEXPIREAT", key, string.format("%.0f", now + allowed))
   left = allowed
 end
 
 if operation == "read" or operation == "look" then
   answer = redis.call("HGETALL", key)
-  answer[#answer + 1] = "ttl"
-  answer[#answer + 1] = tostring(math.ceil(left / 1000))
+  answer[#answer + 1], answer[#answer + 2] = "ttl", tostring(math.ceil(left / 1000))
 end
 return answer
 `;
 const SCRIPT_SHA1 = createHash("sha1").update(SESSION_SCRIPT).digest("hex");
 
 /** What an error reply of Redis means to the caller. */
-function answerTo(error: Error, operation: string, [field]: string[]): null {
-  const { message } = error;
-  const cause = { cause: error };
-  const says = (text: string) => operation === "increment" && message.includes(text);
-  if (message.includes("WRONGTYPE")) return null; // the key is no hash, so it is no session
-  if (says("not an integer")) throw new TypeError(`${field} does not hold an integer`, cause);
-  if (says("overflow")) throw new RangeError(`${field} would grow past what a number holds`, cause);
-  throw new RedisUnavailableError(message, cause);
+function answerTo(cause: Error, operation: string, [field]: string[]): null {
+  const says = (text: string) => operation === "increment" && cause.message.includes(text);
+  if (cause.message.includes("WRONGTYPE")) return null; // the key is no hash, so it is no session
+  if (says("not an integer")) throw new TypeError(`${field} does not hold an integer`, { cause });
+  if (says("overflow")) throw new RangeError(`${field} would grow past what a number holds`, { cause });
+  throw new RedisUnavailableError(cause.message, { cause });
 }
 
 function assertSeconds(name: string, value: number, largest: number): void {

@@ -93,7 +93,7 @@ export function createPage({ keyOf, defaultTtl, absoluteTtl, ...options }: PageO
     const state = session ? "live" : sessionId === undefined || mistake?.status === 401 ? "none" : "ended";
     return render({
       ...everywhere,
-      content: "session.ejs",
+      content: "/session.ejs",
       state,
       port,
       mistake,
@@ -124,7 +124,7 @@ export function createPage({ keyOf, defaultTtl, absoluteTtl, ...options }: PageO
 
   function renderError({ status, message }: HttpError): string {
     const advice = ADVICE[status] ?? "Nothing was changed. Go back and try something else.";
-    return render({ ...everywhere, content: "error.ejs", port: undefined, status, message, advice });
+    return render({ ...everywhere, content: "/error.ejs", port: undefined, status, message, advice });
   }
 }
 
@@ -134,6 +134,7 @@ function compile(name: string): ejs.TemplateFunction {
   const filename = viewPath(name);
   return ejs.compile(readFileSync(filename, "utf8"), {
     filename,
+    root: viewPath("."), // of "/name.ejs": a name without the slash is looked up on the disk each time
     cache: true,
     strict: true,
     localsName: "view",

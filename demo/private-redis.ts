@@ -1,4 +1,3 @@
-import { RedisMemoryServer } from "redis-memory-server";
 import { findProgram } from "./find-program.mjs";
 
 export interface PrivateRedis {
@@ -20,6 +19,7 @@ export async function startPrivateRedis(
 ): Promise<PrivateRedis> {
   const systemBinary = findProgram(...programs);
   if (systemBinary === undefined) onBuild();
+  const { RedisMemoryServer } = await import("redis-memory-server"); // a tenth of a second, and seldom needed
   const server = await RedisMemoryServer.create({
     instance: { ip: "127.0.0.1" },
     binary: systemBinary === undefined ? {} : { systemBinary },

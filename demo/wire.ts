@@ -19,31 +19,38 @@ interface Sent {
 
 const channel = tracingChannel<unknown, object>("node-redis:command");
 
+/** Recordings under way, the oldest first, and the commands since that one began, each once for all of them. */
+const recordings = new Set<{ start: number }>();
+const sent = new Map<object, Sent>();
+
+const subscriber = {
+  start(message: object) {
+    const args = "args" in message && Array.isArray(message.args) ? message.args.map(String) : [];
+    sent.set(message, { args, start: performance.now(), end: Number.NaN });
+  },
+  asyncEnd(message: object) {
+    const command = sent.get(message);
+    if (command) command.end = performance.now();
+  },
+  end() {},
+  asyncStart() {},
+  error() {},
+};
+
 /**
  * Listens to the commands that node-redis sends, on its diagnostics channel, from now until `stop`.
  * Nobody listens while nobody looks at the page, so then it costs nothing.
  */
 export function recordWire() {
-  const sent = new Map<object, Sent>();
-  const subscriber = {
-    start(message: object) {
-      const args = "args" in message && Array.isArray(message.args) ? message.args.map(String) : [];
-      sent.set(message, { args, start: performance.now(), end: Number.NaN });
-    },
-    asyncEnd(message: object) {
-      const command = sent.get(message);
-      if (command) command.end = performance.now();
-    },
-    end() {},
-    asyncStart() {},
-    error() {},
-  };
-  channel.subscribe(subscriber);
+  const recording = { start: performance.now() };
+  if (recordings.size === 0) channel.subscribe(subscriber);
+  recordings.add(recording);
 
   return {
     /** The commands on these keys, and on no one else's. */
     entries(keys: string[]): WireEntry[] {
-      const ours = Array.from(sent.values()).filter(({ args }) => args.some((arg) => keys.includes(arg)));
+      const since = Array.from(sent.values()).filter(({ start: at }) => at >= recording.start);
+      const ours = since.filter(({ args }) => args.some((arg) => keys.includes(arg)));
       let trip = 0;
       let answered = Number.NEGATIVE_INFINITY;
       return ours.map(({ args, start, end }) => {
@@ -52,7 +59,15 @@ export function recordWire() {
         return { command: readable(args), ms: Math.round((end - start) * 100) / 100, trip };
       });
     },
-    stop: () => channel.unsubscribe(subscriber),
+    stop() {
+      recordings.delete(recording);
+      if (recordings.size === 0) channel.unsubscribe(subscriber);
+      const [oldest] = recordings;
+      for (const [message, { start: at }] of sent) {
+        if (oldest !== undefined && at >= oldest.start) break;
+        sent.delete(message);
+      }
+    },
   };
 }
 

@@ -44,7 +44,7 @@ export function pageValues(id: string, session: Record<string, string>) {
     ttlChoices: TTL_CHOICES,
     largestTtl: 2_592_000,
     mistake: undefined,
-    content: "session.ejs",
+    content: "/session.ejs",
     state: "live",
     port: 8080,
     sessionId: id,
