@@ -34,7 +34,7 @@ const SECURITY_HEADERS = [
 
 export interface DemoParts {
   store: RedisSessionStore<DemoData>;
-  redis: Pick<Redis, "address" | "timeLeft">;
+  redis: Pick<Redis, "address" | "timeLeft" | "ping">;
   secureCookie: boolean;
   /** Seconds: the TTL of a session for which none is chosen, and the largest that can be. */
   defaultTtl: number;
@@ -72,7 +72,7 @@ export function createDemoServer(parts: DemoParts): Server {
     absoluteTtl,
   });
   const timeLeft = (id: string) => redis.timeLeft(store.keyOf(id));
-  const app = createApp({ store, cookie, page, timeLeft, absoluteTtl, outages, stopping });
+  const app = createApp({ store, cookie, page, timeLeft, ping: redis.ping, absoluteTtl, outages, stopping });
   return createServer(LIMITS, app).on("checkExpectation", app).on("clientError", refuse);
 }
 

@@ -3,11 +3,13 @@ import yargs from "yargs";
 /** Says in one line, to the person who typed the command, why the server does not start. */
 export class StartError extends Error {}
 
-/** The Redis that somebody named, by host and port or by URL. */
+/** The Redis that somebody named, by host and port or by URL; a cluster, or the Sentinel of one, where they said so. */
 export interface NamedRedis {
-  redisHost: string | undefined;
-  redisPort: number | undefined;
-  redisUrl: string | undefined;
+  redisHost?: string | undefined;
+  redisPort?: number | undefined;
+  redisUrl?: string | undefined;
+  redisCluster?: boolean;
+  redisSentinel?: string | undefined;
 }
 
 /**
@@ -44,6 +46,17 @@ export function parseOptions(args: string[], environment: NodeJS.ProcessEnv) {
         type: "string",
         defaultDescription: "none",
       },
+      "redis-cluster": {
+        describe: "Host and port, or the URL, are any node of a Redis Cluster [REDIS_CLUSTER]",
+        type: "boolean",
+        default: isOn(environment["REDIS_CLUSTER"]),
+      },
+      "redis-sentinel": {
+        describe: "Host and port, or the URL, are any Sentinel of the master with this name [REDIS_SENTINEL]",
+        type: "string",
+        default: environment["REDIS_SENTINEL"] || undefined,
+        defaultDescription: "none",
+      },
       "absolute-ttl": {
         describe: "Seconds after its start when a session ends, however active; the largest TTL [ABSOLUTE_TTL]",
         type: "number",
@@ -63,17 +76,23 @@ export function parseOptions(args: string[], environment: NodeJS.ProcessEnv) {
     .check((flags) => {
       assertWhole("port", flags.port, 0, 65_535);
       assertWhole("absolute-ttl", flags["absolute-ttl"], 1, 3_153_600_000);
-      assertRedis({ redisHost: flags["redis-host"], redisPort: flags["redis-port"], redisUrl: flags["redis-url"] });
+      assertRedis({
+        redisHost: flags["redis-host"],
+        redisPort: flags["redis-port"],
+        redisUrl: flags["redis-url"],
+        redisCluster: flags["redis-cluster"],
+        redisSentinel: flags["redis-sentinel"],
+      });
       return true;
     })
     .epilogue("Without a Redis named and without one at localhost:6379, the demo starts a private one.")
-    .requiresArg(["port", "host", "redis-host", "redis-port", "redis-url", "absolute-ttl"])
+    .requiresArg(["port", "host", "redis-host", "redis-port", "redis-url", "redis-sentinel", "absolute-ttl"])
     .strict()
     .version(false)
     .locale("en")
     .parseSync();
   const isRedisNamed = options.redisHost ?? options.redisPort ?? options.redisUrl;
-  return isRedisNamed === undefined ? { ...options, ...redisIn(environment) } : options;
+  return isRedisNamed === undefined ? { ...options, ...redisIn(environment, options) } : options;
 }
 
 const isOn = (text: string | undefined) => ["1", "true", "yes", "on"].includes(text?.toLowerCase() ?? "");
@@ -83,28 +102,43 @@ function assertWhole(name: string, value: number, smallest: number, largest: num
   throw new Error(`--${name} must be a whole number from ${smallest} to ${largest}.`);
 }
 
-function redisIn(environment: NodeJS.ProcessEnv): NamedRedis {
+function redisIn(environment: NodeJS.ProcessEnv, kind: NamedRedis): NamedRedis {
   const named = {
     redisHost: environment["REDIS_HOST"] || undefined,
     redisPort: environment["REDIS_PORT"] ? Number(environment["REDIS_PORT"]) : undefined,
     redisUrl: environment["REDIS_URL"] || undefined,
   };
   try {
-    assertRedis(named);
+    assertRedis({ ...kind, ...named });
   } catch (error) {
     throw new StartError(`In the environment: ${error instanceof Error ? error.message : String(error)}`);
   }
   return named;
 }
 
-function assertRedis({ redisHost, redisPort, redisUrl }: NamedRedis): void {
+function assertRedis({ redisHost, redisPort, redisUrl, redisCluster, redisSentinel }: NamedRedis): void {
   if (redisPort !== undefined) assertWhole("redis-port", redisPort, 1, 65_535);
   if (redisHost === "") throw new Error("--redis-host must not be empty.");
+  if (redisSentinel === "") throw new Error("--redis-sentinel must not be empty.");
+  if (redisCluster && redisSentinel !== undefined) {
+    throw new Error("--redis-cluster and --redis-sentinel exclude each other: a cluster needs no Sentinel.");
+  }
   if (redisUrl === undefined) return;
   if (redisHost !== undefined || redisPort !== undefined) {
     throw new Error("--redis-url takes the place of --redis-host and --redis-port: name either it or them.");
   }
-  if (!/^rediss?:\/\//.test(redisUrl) || !URL.canParse(redisUrl)) {
-    throw new Error("--redis-url must look like redis://user:password@host:port/db.");
+  const database = databaseIn(redisUrl);
+  if (database === undefined) throw new Error("--redis-url must look like redis://user:password@host:port/db.");
+  if (redisCluster && database !== 0) throw new Error("--redis-url must not name a database: a cluster has but one.");
+}
+
+/** The number of the database that a URL of Redis names, 0 where it names none; undefined where it is no such URL. */
+function databaseIn(text: string): number | undefined {
+  try {
+    const { protocol, username, password, pathname } = new URL(text);
+    decodeURIComponent(username + password);
+    return /^rediss?:$/.test(protocol) && /^(\/\d*)?$/.test(pathname) ? Number(pathname.slice(1)) : undefined;
+  } catch {
+    return undefined;
   }
 }

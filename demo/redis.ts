@@ -1,24 +1,32 @@
-import { setTimeout as sleep } from "node:timers/promises";
-import { createClient } from "redis";
-import { RedisUnavailableError } from "../session-store.ts";
+import { ErrorReply } from "redis";
+import { type RedisScripting, RedisUnavailableError } from "../session-store.ts";
 import { type NamedRedis, StartError } from "./options.ts";
 import type { OutageLog } from "./outage-log.ts";
 import { startPrivateRedis } from "./private-redis.ts";
-
-const PING_EVERY_MS = 200;
-const PING_LIMIT_MS = 700;
-const BUSY_MS = 100;
-
-type Client = ReturnType<typeof newClient>;
+import { type Connection, type Listeners, oneServer, optionsFrom } from "./redis-client.ts";
+import { clusterWith } from "./redis-cluster.ts";
+import { masterOf } from "./redis-sentinel.ts";
+import { watch } from "./redis-watch.ts";
 
 /** A Redis that is connected, and how to leave it. */
 export interface Redis {
-  client: Client;
+  /** For the store. */
+  client: RedisScripting;
   /** For people: where it is, without a password. */
   address: string;
   /** Milliseconds until a key expires; negative where there is none. */
   timeLeft: (key: string) => Promise<number>;
+  /** Rejects unless every master answers. */
+  ping: () => Promise<unknown>;
   close: () => Promise<void>;
+}
+
+/** Where Redis is, and what is there: one server, a node of a cluster, or a Sentinel. */
+interface Place {
+  url: URL;
+  isCluster: boolean;
+  /** What the Sentinel calls the master that is meant; undefined where it is no Sentinel. */
+  masterName: string | undefined;
 }
 
 /**
@@ -26,16 +34,14 @@ export interface Redis {
  * Rejects with a `StartError` where a Redis was named and is not there.
  */
 export async function openRedis(named: NamedRedis, outages: OutageLog): Promise<Redis> {
-  const { redisHost = "localhost", redisPort = 6379 } = named;
-  const host = redisHost.includes(":") ? `[${redisHost}]` : redisHost;
-  const url = new URL(named.redisUrl ?? `redis://${host}:${redisPort}`);
+  const place = placeOf(named);
   try {
-    return await connect(url, outages);
+    return await connect(place, outages);
   } catch (error) {
-    if (named.redisUrl ?? named.redisHost ?? named.redisPort) throw notThere(url, error);
+    if (isNamed(named)) throw notThere(place, error);
   }
   const privateRedis = await startPrivateRedis(sayThatItBuilds);
-  const redis = await connect(new URL(`redis://${privateRedis.host}:${privateRedis.port}`), outages);
+  const redis = await connect(placeOf({ redisHost: privateRedis.host, redisPort: privateRedis.port }), outages);
   return {
     ...redis,
     address: `${redis.address} (private, in memory, gone when this server stops)`,
@@ -49,89 +55,88 @@ export async function openRedis(named: NamedRedis, outages: OutageLog): Promise<
   };
 }
 
-async function connect(url: URL, outages: OutageLog): Promise<Redis> {
-  let ready = false;
-  const client = newClient(url.href, () => ready);
-  client.on("error", (error: Error) => ready && outages.failed(describe(error)));
-  client.on("ready", () => outages.recovered());
+const isNamed = ({ redisHost, redisPort, redisUrl, redisCluster, redisSentinel }: NamedRedis) =>
+  redisCluster === true || (redisHost ?? redisPort ?? redisUrl ?? redisSentinel) !== undefined;
+
+function placeOf({
+  redisHost = "localhost",
+  redisPort,
+  redisUrl,
+  redisCluster = false,
+  redisSentinel,
+}: NamedRedis): Place {
+  const host = redisHost.includes(":") ? `[${redisHost}]` : redisHost;
+  const url = new URL(redisUrl ?? `redis://${host}`);
+  url.port ||= String(redisPort ?? (redisSentinel === undefined ? 6379 : 26_379));
+  return { url, isCluster: redisCluster, masterName: redisSentinel };
+}
+
+/** For people, and without the user and password that may be in the URL. */
+function addressOf({ url, isCluster, masterName }: Place): string {
+  const address = `${url.hostname}:${url.port}`;
+  if (isCluster) return `${address} (cluster)`;
+  return masterName === undefined ? address : `${address} (Sentinel of ${masterName})`;
+}
+
+async function connect(place: Place, outages: OutageLog): Promise<Redis> {
+  let isConnected = false;
+  const connection = connectionTo(place, {
+    failed: (error) => isConnected && outages.failed(describe(error)),
+    ready: () => isReady() && outages.recovered(),
+  });
+  const { commands, links } = connection;
+  const isReady = () => links().every((link) => link.isReady);
   try {
-    await client.connect();
+    await connection.connect();
   } catch (error) {
-    client.destroy();
+    connection.destroy();
     throw error;
   }
-  ready = true;
-  const closing = new AbortController();
-  giveUpWhereItHangs(client, outages, closing.signal).catch((error) => outages.failed(describe(error)));
+  isConnected = true;
+  const watching = watch(links, outages);
   return {
-    client,
-    address: `${url.hostname}:${url.port || 6379}`,
-    async timeLeft(key) {
-      try {
-        return await client.pTTL(key);
-      } catch (error) {
-        throw new RedisUnavailableError(describe(error), { cause: error });
-      }
-    },
+    client: commands,
+    address: addressOf(place),
+    timeLeft: (key) => commands.pTTL(key).catch(asUnavailable),
+    ping: () => commands.ping().catch(asUnavailable),
     async close() {
-      closing.abort();
-      if (client.isReady) await client.close();
-      else client.destroy();
+      watching.stop();
+      if (isReady()) await connection.close();
+      else connection.destroy();
     },
   };
 }
 
-/**
- * Set so that a command never waits for a connection, and a Redis that is back is used within a second. The command
- * timeout is off: it stops counting once a command is written to the socket, so it would not guard against a Redis that
- * hangs, and costs a timer for each command.
- */
-function newClient(url: string, hasBeenReady: () => boolean) {
-  return createClient({
-    url,
-    disableOfflineQueue: true,
-    commandOptions: { timeout: 0 },
-    socket: {
-      connectTimeout: PING_LIMIT_MS,
-      socketTimeout: 1000,
-      reconnectStrategy: (retries) => hasBeenReady() && Math.min(50 * 2 ** retries, 500),
-    },
-  });
+function connectionTo({ url, isCluster, masterName }: Place, listeners: Listeners): Connection {
+  const server = { host: url.hostname.replaceAll(/[[\]]/g, ""), port: Number(url.port) };
+  const options = optionsFrom(url);
+  if (isCluster) return clusterWith(server, options, listeners);
+  if (masterName !== undefined) return masterOf(masterName, server, options, listeners);
+  return oneServer(server, options, listeners);
 }
 
-/**
- * Gives a connection up when Redis leaves a PING unanswered: what waits on it fails, within a second, and a new
- * connection is tried. node-redis' own `socketTimeout` sees to an idle connection only, as it takes what we send for a
- * sign of life: under load, requests to a Redis that hangs would wait for as long as it hangs.
- */
-async function giveUpWhereItHangs(client: Client, outages: OutageLog, closing: AbortSignal): Promise<void> {
-  while (!closing.aborted) {
-    await sleep(PING_EVERY_MS, undefined, { ref: false });
-    if (!client.isReady) continue;
-    if ((await comesInTime(client.ping())) || closing.aborted) continue;
-    outages.failed(`no answer to a PING within ${PING_LIMIT_MS} ms`);
-    client.destroy();
-    client.connect().catch(() => {}); // it tries again by itself, and "error" tells of each failure
+function asUnavailable(error: unknown): never {
+  throw new RedisUnavailableError(describe(error), { cause: error });
+}
+
+function notThere(place: Place, error: unknown): StartError {
+  const reason = describe(error);
+  const address = addressOf(place);
+  if (error instanceof ErrorReply) {
+    const advice = /^(WRONGPASS|NOAUTH|NOPERM)/.test(reason) ? " Put its user and password into --redis-url." : "";
+    return new StartError(`Redis at ${address} refuses (${reason}).${advice}`);
   }
-}
-
-/** A timer that rings late tells of ourselves, who were too busy to listen: then the answer gets its time once more. */
-async function comesInTime(answer: Promise<unknown>): Promise<boolean> {
-  const start = performance.now();
-  const came = answer.then(
-    () => true,
-    () => true,
-  );
-  if (await Promise.race([came, sleep(PING_LIMIT_MS, false, { ref: false })])) return true;
-  return performance.now() - start > PING_LIMIT_MS + BUSY_MS && comesInTime(answer);
-}
-
-function notThere(url: URL, error: unknown): StartError {
+  if (isOfCertificate(error)) {
+    return new StartError(`Redis at ${address} is not trusted (${reason}). Name its CA in NODE_EXTRA_CA_CERTS.`);
+  }
   return new StartError(
-    `No Redis at ${url.hostname}:${url.port || 6379} (${describe(error)}). ` +
+    `No Redis at ${address} (${reason}). ` +
       "Start one there, name another with --redis-host and --redis-port, or name none to get a private one.",
   );
 }
+
+const isOfCertificate = (error: unknown) =>
+  error instanceof Error && "code" in error && /CERT|UNABLE_TO_VERIFY|SELF_SIGNED/.test(String(error.code));
 
 /** A refused connection to "localhost" is an AggregateError, whose message is empty and whose code tells. */
 function describe(error: unknown): string {

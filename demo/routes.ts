@@ -40,11 +40,13 @@ export interface Parts {
   page: Page;
   /** Milliseconds until Redis removes the session's key: for the page, which counts in tenths of a second. */
   timeLeft: (id: string) => Promise<number>;
+  /** Rejects unless every master of Redis answers. */
+  ping: () => Promise<unknown>;
   /** Seconds: the largest TTL that a form may ask for. */
   absoluteTtl: number;
 }
 
-export function createRoutes({ store, cookie, page, timeLeft, absoluteTtl }: Parts) {
+export function createRoutes({ store, cookie, page, timeLeft, ping, absoluteTtl }: Parts) {
   const table = new Map<string, Route>([
     ["/", { GET: (visit) => showPage(visit) }],
     ["/session", { GET: showSession }],
@@ -118,9 +120,10 @@ export function createRoutes({ store, cookie, page, timeLeft, absoluteTtl }: Par
     return jsonAnswer({ authenticated: false }, 200, headers);
   }
 
-  /** Healthy means able to do what a log-in does: a Redis that answers PING may still refuse to write. */
+  /** A Redis that answers PING may still refuse to write, and where one master takes a log-in, another may be out. */
   async function checkHealth(): Promise<Answer> {
-    await store.deleteSession(await store.createSession({}, { ttl: 1 }));
+    const [id] = await Promise.all([store.createSession({}, { ttl: 1 }), ping()]);
+    await store.deleteSession(id);
     return jsonAnswer({ redis: "ok" });
   }
 
