@@ -1,7 +1,7 @@
 /** Two charts as SVG by hand, each for light and for dark pages. */
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import type { GrowthResult } from "./growth.ts";
+import { type GrowthResult, isRaw } from "./growth.ts";
 import { type HttpResult, OURS } from "./http.ts";
 import { rounded } from "./statistics.ts";
 
@@ -43,9 +43,10 @@ const WIDTH = 760;
 const FONT = "font-family=\"system-ui, -apple-system, 'Segoe UI', sans-serif\"";
 
 export function drawCharts(http: HttpResult[], growth: GrowthResult[]): void {
+  const ours = growth.filter((result) => !isRaw(result));
   for (const theme of THEMES) {
     write(`chart-requests-${theme.name}.svg`, requestsChart(http, theme));
-    write(`chart-growth-${theme.name}.svg`, growthChart(growth, theme));
+    write(`chart-growth-${theme.name}.svg`, growthChart(ours, theme));
   }
 }
 

@@ -50,6 +50,9 @@ const SHAPES = [
   { fields: 5, valueBytes: 700 },
   { fields: 1, valueBytes: 4000 },
 ];
+const RAW_READ = "HGETALL";
+const RAW_WRITE = "HINCRBY";
+export const isRaw = ({ operation }: GrowthResult) => operation === RAW_READ || operation === RAW_WRITE;
 const GUIDE_FIELDS: Fields = { username: "andrew", page_views: "1" };
 
 /** A small Redis stays beside the one that grows, so that each round measures both, one right after the other. */
@@ -106,29 +109,50 @@ interface Pair {
 }
 
 async function measureSize(plan: GrowthPlan, pair: Pair): Promise<GrowthResult[]> {
-  const stores = [pair.smallClient, pair.largeClient].map(storeOn);
   const operations = Object.entries({
     // Together, so that the number of sessions stays what it is.
-    "createSession + deleteSession": (store: Store) => async () =>
-      store.deleteSession(await store.createSession(GUIDE_FIELDS)),
-    getSession: (store: Store) => (id: string) => store.getSession(id),
-    updateSession: (store: Store) => (id: string) => store.updateSession(id, { username: "someone" }),
-    incrementField: (store: Store) => (id: string) => store.incrementField(id, "page_views"),
-    setSessionTtl: (store: Store) => (id: string) => store.setSessionTtl(id, TTL),
+    "createSession + deleteSession":
+      ({ store }: Target) =>
+      async () =>
+        store.deleteSession(await store.createSession(GUIDE_FIELDS)),
+    getSession:
+      ({ store }: Target) =>
+      (id: string) =>
+        store.getSession(id),
+    updateSession:
+      ({ store }: Target) =>
+      (id: string) =>
+        store.updateSession(id, { username: "someone" }),
+    incrementField:
+      ({ store }: Target) =>
+      (id: string) =>
+        store.incrementField(id, "page_views"),
+    setSessionTtl:
+      ({ store }: Target) =>
+      (id: string) =>
+        store.setSessionTtl(id, TTL),
+    // What Redis itself loses when its memory is more than a core's cache holds.
+    [RAW_READ]:
+      ({ client, store }: Target) =>
+      (id: string) =>
+        client.hGetAll(store.keyOf(id)),
+    [RAW_WRITE]:
+      ({ client, store }: Target) =>
+      (id: string) =>
+        client.hIncrBy(store.keyOf(id), "page_views", 1),
   });
   // As many sessions on both sides, again and again, so that both refresh as seldom: the size alone differs.
+  const largeIds = pick(pair.largeIds, pair.smallIds.length);
   const sides = [
-    { redis: pair.small, ids: pair.smallIds },
-    { redis: pair.large, ids: pick(pair.largeIds, pair.smallIds.length) },
+    { redis: pair.small, ids: pair.smallIds, target: targetOf(pair.smallClient) },
+    { redis: pair.large, ids: largeIds, target: targetOf(pair.largeClient) },
   ];
   const results: GrowthResult[] = [];
   for (const [operation, run] of operations) {
     const paces: Pace[][] = [[], []];
     for (let round = 0; round <= plan.rounds; round += 1) {
-      for (const [side, { redis, ids }] of sides.entries()) {
-        const store = stores[side];
-        if (store === undefined) continue;
-        const pace = await measurePace(redis, pick(ids, plan.operationsPerRound), IN_FLIGHT, run(store));
+      for (const [side, { redis, ids, target }] of sides.entries()) {
+        const pace = await measurePace(redis, pick(ids, plan.operationsPerRound), IN_FLIGHT, run(target));
         if (round > 0) paces[side]?.push(pace); // the first round warms up
       }
     }
@@ -206,9 +230,13 @@ async function measureShape(
   };
 }
 
-type Store = RedisSessionStore<Fields>;
+interface Target {
+  client: Client;
+  store: RedisSessionStore<Fields>;
+}
 
-const storeOn = (client: Client): Store => new RedisSessionStore<Fields>({ redis: client, ttl: TTL });
+const targetOf = (client: Client): Target => ({ client, store: storeOn(client) });
+const storeOn = (client: Client) => new RedisSessionStore<Fields>({ redis: client, ttl: TTL });
 
 function ourSide(client: Client): Side {
   const store = storeOn(client);

@@ -1,3 +1,4 @@
+import { MEASURED, OTHERS, pin } from "./cores.ts";
 import { startServer, type Server, cpuTime, residentMemory } from "./process.ts";
 import { load, type Load } from "./load.ts";
 import { median, medianRatio } from "./statistics.ts";
@@ -72,6 +73,7 @@ export const ENDPOINTS: { name: string; request: (cookie: string) => string }[] 
 
 /** All servers run throughout; rounds go over all of them in turn, so that a noisy minute harms none in particular. */
 export async function measureHttp(redis: BenchRedis, plan: HttpPlan, say: (line: string) => void) {
+  pin(process.pid, OTHERS);
   const contenders = await Promise.all(CONTENDERS.map((contender) => start(contender, redis, plan)));
   try {
     for (const { name, server, requests } of contenders) {
@@ -103,6 +105,7 @@ export async function measureHttp(redis: BenchRedis, plan: HttpPlan, say: (line:
 
 async function start({ name, args }: { name: string; args: string[] }, redis: BenchRedis, plan: HttpPlan) {
   const server = await startServer(process.execPath, ["--import", "tsx", ...args], { REDIS_URL: redis.url });
+  pin(server.pid, MEASURED);
   const idleMiB = residentMemory(server.pid);
   const cookies = await Promise.all(Array.from({ length: plan.sessions }, () => logIn(server)));
   const requests = ENDPOINTS.map(({ request }) => cookies.map((cookie) => Buffer.from(request(cookie))));

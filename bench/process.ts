@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
@@ -12,9 +12,6 @@ export interface Server {
 }
 
 const START_LIMIT_MS = 30_000;
-const TICK_US = 10_000; // the unit of /proc/<pid>/stat: USER_HZ is 100 on every Linux
-const USER_TIME = 11; // of the fields after the program's name
-const SYSTEM_TIME = 12;
 
 export const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
@@ -60,8 +57,13 @@ async function portOf({ stdout, spawnargs }: ChildProcess): Promise<number> {
 
 /** CPU time that a process has used, all threads, in microseconds. NaN where there is no /proc. */
 export function cpuTime(pid: number): number {
-  const fields = readProc(pid, "stat")?.split(") ").at(-1)?.split(" ") ?? [];
-  return (Number(fields[USER_TIME]) + Number(fields[SYSTEM_TIME])) * TICK_US;
+  try {
+    const threads = readdirSync(`/proc/${pid}/task`);
+    const nanoseconds = threads.map((thread) => Number(readProc(pid, `task/${thread}/schedstat`)?.split(" ")[0]));
+    return nanoseconds.reduce((sum, time) => sum + time, 0) / 1000;
+  } catch {
+    return Number.NaN;
+  }
 }
 
 /** Resident memory of a process in MiB. NaN where there is no /proc. */

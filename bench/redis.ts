@@ -1,5 +1,6 @@
 import { createClient } from "redis";
 import { startPrivateRedis } from "../demo/private-redis.ts";
+import { OTHERS, pin } from "./cores.ts";
 
 /** A Redis of our own, in memory and on the loopback, so that nothing on this machine is touched. */
 export interface BenchRedis {
@@ -17,12 +18,14 @@ export async function startRedis(): Promise<BenchRedis> {
   await client.configSet("save", ""); // no snapshots while it is measured
   await client.close();
   const value = (name: string) => new RegExp(`^${name}:(.*)\r$`, "m").exec(information)?.[1] ?? "";
-  return { url, pid: Number(value("process_id")), version: value("redis_version"), stop: () => redis.stop() };
+  const pid = Number(value("process_id"));
+  pin(pid, OTHERS);
+  return { url, pid, version: value("redis_version"), stop: () => redis.stop() };
 }
 
 export type Client = Awaited<ReturnType<typeof connectLikeDemo>>;
 
-/** With the settings of `demo/redis.ts` that cost or save CPU time. */
+/** With the settings of `demo/redis-client.ts` that cost or save CPU time. */
 export const connectLikeDemo = ({ url }: BenchRedis) =>
   createClient({ url, disableOfflineQueue: true, commandOptions: { timeout: 0 } }).connect();
 

@@ -1,3 +1,4 @@
+import { isPinned } from "./cores.ts";
 import type { MemoryResult } from "./http.ts";
 import { rounded } from "./statistics.ts";
 import { type Numbers, targetsOf } from "./targets.ts";
@@ -8,7 +9,7 @@ type Row = Record<string, string | number | boolean>;
 export function printReport(numbers: Numbers & { memory: MemoryResult[] }): void {
   const { http, memory, store, growth, bytes, start } = numbers;
   print(
-    "HTTP, medians",
+    isPinned ? "HTTP, medians, one core for the server" : "HTTP, medians, all processes on all cores",
     http.map((result) => ({
       endpoint: result.endpoint,
       server: result.contender,
@@ -17,6 +18,7 @@ export function printReport(numbers: Numbers & { memory: MemoryResult[] }): void
       "p99 ms": result.p99Ms,
       "server CPU µs": result.serverUsPerRequest,
       "Redis CPU µs": result.redisUsPerRequest,
+      "load CPU µs": result.generatorUsPerRequest,
       "CPU, times ours": result.cpuTimesOurs,
       "ours is … times as fast": result.oursIsTimesAsFast,
     })),

@@ -6,6 +6,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, release, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 import { drawCharts } from "./chart.ts";
+import { isPinned } from "./cores.ts";
 import { measureGrowth } from "./growth.ts";
 import { measureHttp } from "./http.ts";
 import { startRedis } from "./redis.ts";
@@ -18,13 +19,13 @@ import { targetsOf } from "./targets.ts";
 const FULL = {
   start: 5,
   http: { rounds: 5, secondsPerRound: 1, warmUpSeconds: 1, connections: 64, sessions: 1000 },
-  store: { rounds: 5, operationsPerRound: 2000, inFlight: [1, 64, 1024] },
+  store: { rounds: 5, operationsPerRound: { 1: 2000, 64: 5000, 1024: 5000 } },
   growth: { rounds: 5, operationsPerRound: 5000, sizes: [1000, 10_000, 100_000, 1_000_000] },
 };
 const QUICK: typeof FULL = {
   start: 2,
   http: { rounds: 2, secondsPerRound: 0.3, warmUpSeconds: 0.4, connections: 64, sessions: 1000 },
-  store: { rounds: 2, operationsPerRound: 1000, inFlight: [1, 64, 1024] },
+  store: { rounds: 2, operationsPerRound: { 1: 1000, 64: 1000, 1024: 1000 } },
   growth: { rounds: 3, operationsPerRound: 3000, sizes: [1000, 10_000, 100_000] },
 };
 const PACKAGES = ["redis", "express", "express-session", "connect-redis", "fastify", "@fastify/session", "ejs"];
@@ -61,6 +62,7 @@ function circumstances(redisVersion: string) {
   return {
     date: new Date().toISOString(),
     isQuick,
+    isPinned,
     loadBefore,
     machine: {
       cpu: cpu?.model,

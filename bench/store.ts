@@ -1,12 +1,13 @@
 import { RedisSessionStore } from "../session-store.ts";
+import { MEASURED, pin } from "./cores.ts";
 import { cpuTime } from "./process.ts";
 import { type BenchRedis, type Client, connectByDefault, connectLikeDemo } from "./redis.ts";
 import { byValue, median, medianRatio, percentile } from "./statistics.ts";
 
 export interface StorePlan {
   rounds: number;
-  operationsPerRound: number;
-  inFlight: number[];
+  /** Keyed by how many operations are in flight. */
+  operationsPerRound: Record<number, number>;
 }
 
 /** What one side of a comparison did in one round. */
@@ -36,11 +37,21 @@ type Run = (id: string) => Promise<unknown>;
 
 const DATA: Data = { username: "andrew", page_views: 1 };
 const TTL = 1800; // seconds
+const LATER = 5; // seconds
 
 export const GET_SESSION = "getSession";
 
-/** Each operation, and the command it cannot do without. */
-const OPERATIONS: { name: string; command: string; store: (store: Store) => Run; raw: (client: Client) => Run }[] = [
+interface Operation {
+  name: string;
+  /** What it cannot do without. */
+  command: string;
+  store: (store: Store) => Run;
+  raw: (client: Client) => Run;
+  /** Whether the sessions are some seconds old, so that a read starts their idle limit anew. */
+  isLater?: boolean;
+}
+
+const OPERATIONS: Operation[] = [
   {
     name: "createSession",
     command: "HSET",
@@ -52,6 +63,13 @@ const OPERATIONS: { name: string; command: string; store: (store: Store) => Run;
     command: "HGETALL",
     store: (store) => (id) => store.getSession(id),
     raw: (client) => (id) => client.hGetAll(`session:${id}`),
+  },
+  {
+    name: "getSession, which refreshes",
+    command: "HGETALL",
+    store: (store) => (id) => store.getSession(id),
+    raw: (client) => (id) => client.hGetAll(`session:${id}`),
+    isLater: true,
   },
   {
     name: "getSession, refreshTtl: false",
@@ -102,18 +120,21 @@ export async function measureStore(
   plan: StorePlan,
   say: (line: string) => void,
 ): Promise<StoreResult[]> {
+  pin(process.pid, MEASURED);
   const client = await connectLikeDemo(redis);
   const defaultClient = await connectByDefault(redis);
   const store: Store = new RedisSessionStore<Data>({ redis: client, ttl: TTL });
   const results: StoreResult[] = [];
-  for (const inFlight of plan.inFlight) {
+  for (const [key, operationsPerRound] of Object.entries(plan.operationsPerRound)) {
+    const inFlight = Number(key);
     say(`the store, ${inFlight} in flight`);
     for (const operation of OPERATIONS) {
       const sides = [operation.store(store), operation.raw(client), operation.raw(defaultClient)];
       const paces = sides.map((): Pace[] => []);
       for (let round = 0; round <= plan.rounds; round += 1) {
         for (const [side, run] of sides.entries()) {
-          const ids = await createSessions(store, plan.operationsPerRound);
+          const ids = await createSessions(store, operationsPerRound);
+          if (operation.isLater) await Promise.all(ids.map((id) => client.expire(store.keyOf(id), TTL - LATER)));
           const pace = await measurePace(redis, ids, inFlight, run);
           if (round > 0) paces[side]?.push(pace); // the first round warms up
           await client.flushDb();

@@ -1,5 +1,5 @@
 import { EXPRESS, type HttpResult, PLAIN_HASH } from "./http.ts";
-import type { BytesResult, GrowthResult } from "./growth.ts";
+import { type BytesResult, type GrowthResult, isRaw } from "./growth.ts";
 import type { StartResult } from "./start.ts";
 import { GET_SESSION, type StoreResult } from "./store.ts";
 
@@ -26,7 +26,7 @@ export function targetsOf({ http, store, growth, bytes, start }: Numbers): Targe
     http.find((result) => result.endpoint === endpoint && result.contender === contender)?.oursIsTimesAsFast;
   const read = store.find(({ operation, inFlight }) => operation === GET_SESSION && inFlight === IN_FLIGHT);
   const largest = Math.max(...growth.map(({ sessions }) => sessions));
-  const atLargest = growth.filter(({ sessions }) => sessions === largest);
+  const atLargest = growth.filter((result) => result.sessions === largest && !isRaw(result));
   const worstGrowth = Math.min(...atLargest.map(({ ratioToSmallest }) => ratioToSmallest));
   const atSize = bytes.find(({ sessions }) => sessions === largest);
   return [

@@ -130,13 +130,15 @@ export function createPage({ keyOf, defaultTtl, absoluteTtl, ...options }: PageO
 
 const viewPath = (name: string) => fileURLToPath(new URL(`../views/${name}`, import.meta.url));
 
-function compile(name: string): ejs.TemplateFunction {
+/** All that a template shows is in one value, `view`: for each include, EJS copies its values one by one. */
+function compile(name: string): (view: object) => string {
   const filename = viewPath(name);
-  return ejs.compile(readFileSync(filename, "utf8"), {
+  const template = ejs.compile(readFileSync(filename, "utf8"), {
     filename,
     root: viewPath("."), // of "/name.ejs": a name without the slash is looked up on the disk each time
     cache: true,
     strict: true,
-    localsName: "view",
+    destructuredLocals: ["view", "verb", "choices"],
   });
+  return (view) => template({ view });
 }

@@ -127,7 +127,8 @@ function notThere(place: Place, error: unknown): StartError {
     return new StartError(`Redis at ${address} refuses (${reason}).${advice}`);
   }
   if (isOfCertificate(error)) {
-    return new StartError(`Redis at ${address} is not trusted (${reason}). Name its CA in NODE_EXTRA_CA_CERTS.`);
+    const advice = /SELF_SIGNED|UNABLE_TO/.test(codeOf(error)) ? " Name its CA in NODE_EXTRA_CA_CERTS." : "";
+    return new StartError(`Redis at ${address} is not trusted (${reason}).${advice}`);
   }
   return new StartError(
     `No Redis at ${address} (${reason}). ` +
@@ -135,13 +136,13 @@ function notThere(place: Place, error: unknown): StartError {
   );
 }
 
-const isOfCertificate = (error: unknown) =>
-  error instanceof Error && "code" in error && /CERT|UNABLE_TO_VERIFY|SELF_SIGNED/.test(String(error.code));
+const isOfCertificate = (error: unknown) => /CERT|SELF_SIGNED|UNABLE_TO_VERIFY/.test(codeOf(error));
+const codeOf = (error: unknown) => (error instanceof Error && "code" in error ? String(error.code) : "");
 
 /** A refused connection to "localhost" is an AggregateError, whose message is empty and whose code tells. */
 function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  return error.message || ("code" in error ? String(error.code) : error.name);
+  return error.message || codeOf(error) || error.name;
 }
 
 function sayThatItBuilds(): void {

@@ -11,7 +11,7 @@ export const EJS_OPTIONS = {
   root: dirname(TEMPLATE),
   cache: true,
   strict: true,
-  localsName: "view",
+  destructuredLocals: ["view", "verb", "choices"],
 };
 
 const TTL_CHOICES = [
@@ -35,7 +35,7 @@ export const renderPage = (id: string, session: Record<string, string>): string 
 
 export function pageValues(id: string, session: Record<string, string>) {
   const left = Number(session["session_ttl"]) * 1000; // milliseconds
-  return {
+  const view = {
     urls: URLS,
     instance: { host: hostname(), process: process.pid },
     cookieName: "sid",
@@ -56,4 +56,5 @@ export function pageValues(id: string, session: Record<string, string>) {
     clocks: [{ name: "TTL", left, of: left }],
     typed: { username: session["username"], ttl: session["session_ttl"] },
   };
+  return { view };
 }
