@@ -1,6 +1,8 @@
 /**
  * What `npm test` runs: the checks, then the store and the server (node:test), the store once more on Valkey where that
- * is installed beside Redis, and the page (Playwright). The last line counts the test cases of both runners; the exit code is 1 if anything failed.
+ * is installed beside Redis, and the page (Playwright). `npm test -- --scale` adds what takes several Redis: clusters
+ * and Sentinels that lose a node, and the store and the HTTP contract on a cluster. The last line counts the test cases
+ * of both runners; the exit code is 1 if anything failed.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -12,6 +14,7 @@ import { findProgram } from "../demo/find-program.mjs";
 /** @typedef {{ passed: number, failed: number, skipped: number }} Counts */
 
 const FILE_LIMIT_MS = 300_000; // a test file that hangs is ended and counts as failed
+const ON_CLUSTER = /^(store-operations|store-races|http-contract)\.test\.ts$/;
 const FAILED = { passed: 0, failed: 1, skipped: 0 };
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
@@ -25,24 +28,31 @@ console.log(`${sum("passed")} passed, ${sum("failed")} failed${andSkipped}`);
 process.exitCode = sum("failed") > 0 ? 1 : 0;
 
 function runAll() {
-  const counts = [runNodeTests(/\.test\.ts$/)];
+  const counts = [runNodeTests("test", /\.test\.ts$/)];
   if (findProgram("redis-server") && findProgram("valkey-server")) {
-    counts.push(runNodeTests(/^store-.*\.test\.ts$/, { TEST_SERVER: "valkey-server" }));
+    counts.push(runNodeTests("test", /^store-.*\.test\.ts$/, { environment: { TEST_SERVER: "valkey-server" } }));
+  }
+  if (process.argv.includes("--scale")) {
+    counts.push(
+      runNodeTests("test/scale", /\.test\.ts$/, { concurrency: 1 }),
+      runNodeTests("test", ON_CLUSTER, { concurrency: 1, environment: { TEST_SERVER: "cluster" } }),
+    );
   }
   return [...counts, runPlaywright()];
 }
 
 /**
+ * @param {string} folder
  * @param {RegExp} names
- * @param {Record<string, string>} environment
+ * @param {{ concurrency?: number, environment?: Record<string, string> }} [how]
  */
-function runNodeTests(names, environment = {}) {
+function runNodeTests(folder, names, { concurrency = 2, environment = {} } = {}) {
   const report = join(reports, "node.tap");
-  const files = readdirSync("test").filter((name) => names.test(name));
+  const files = readdirSync(folder).filter((name) => names.test(name));
   if (files.length === 0) return FAILED; // without files it would look for some, and find this script
   const isPassed = run(
-    `node --import tsx --test --test-concurrency=2 --test-timeout=${FILE_LIMIT_MS} --test-reporter=spec --test-reporter-destination=stdout ` +
-      `--test-reporter=tap --test-reporter-destination="${report}" ${files.map((name) => `test/${name}`).join(" ")}`,
+    `node --import tsx --test --test-concurrency=${concurrency} --test-timeout=${FILE_LIMIT_MS} --test-reporter=spec --test-reporter-destination=stdout ` +
+      `--test-reporter=tap --test-reporter-destination="${report}" ${files.map((name) => `${folder}/${name}`).join(" ")}`,
     environment,
   );
   return count(isPassed, () => {

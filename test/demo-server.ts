@@ -15,7 +15,7 @@ import { OutageLog } from "../demo/outage-log.ts";
 import { openRedis as connectDemo } from "../demo/redis.ts";
 import type { DemoData } from "../demo/routes.ts";
 import { RedisSessionStore } from "../session-store.ts";
-import { commandsDuring, newPrefix, openRedis } from "./redis.ts";
+import { costIn, newPrefix, openRedis } from "./redis.ts";
 
 class QuietOutageLog extends OutageLog {
   override failed(): void {}
@@ -28,9 +28,9 @@ export async function openDemo() {
   after(async () => {
     for (const close of closers.toReversed()) await close();
   });
-  const { host, port, redis } = await openRedis();
+  const { host, port, isCluster, redis } = await openRedis();
   const outages = new QuietOutageLog();
-  const demoRedis = await connectDemo({ redisHost: host, redisPort: port, redisUrl: undefined }, outages);
+  const demoRedis = await connectDemo({ redisHost: host, redisPort: port, redisCluster: isCluster }, outages);
   closers.push(demoRedis.close);
   return { redis, openApp, costOf };
 
@@ -67,12 +67,11 @@ export async function openDemo() {
     return keys;
   }
 
-  /** The commands that Redis ran during the action, and in how many pieces they came. Not while a PING came between. */
+  /** The commands that Redis ran during the action, and in how many pieces they came. Not while others came between. */
   async function costOf(action: () => Promise<unknown>) {
     for (;;) {
-      const { ping = 0, info: _, ...commands } = await commandsDuring(redis, action);
-      const reads = /total_reads_processed:(\d+)/.exec(await redis.info("stats"))?.[1];
-      if (ping === 0) return { commands, roundTrips: Number(reads) - 2 }; // 2: what was asked for these numbers
+      const { commands, others, roundTrips } = await costIn(redis, action);
+      if (others === 0) return { commands, roundTrips };
     }
   }
 }
@@ -163,6 +162,7 @@ const children = new Set<ChildProcess>();
 process.on("exit", () => {
   for (const child of children) child.kill("SIGKILL");
 });
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
 
 function keepUntilItEnds(child: ChildProcess): ChildProcess {
   children.add(child);
@@ -216,7 +216,8 @@ export function spawnServer(t: Lifetime, args: string[], environment: Record<str
     /** Where it listens, and what it said until then. */
     async listening() {
       while (!/http:\S+\n/.test(stdout) || !/^Redis: .+\n/m.test(stdout)) {
-        if (child.exitCode !== null) throw new Error(`The server ended: ${stdout}${stderr}`);
+        if (child.exitCode !== null || child.signalCode !== null)
+          throw new Error(`The server ended: ${stdout}${stderr}`);
         await Promise.race([once(child.stdout, "data"), ended]);
       }
       const url = /http:\S+/.exec(stdout)![0];
@@ -280,10 +281,14 @@ export async function spawnServerWith(t: Lifetime, redis: SpawnedRedis, user = "
   return { server, ...(await server.listening()) };
 }
 
+const reservedPorts = new Set<number>();
+
 /** Below the ports that outgoing connections get, so that none takes it while nobody listens. */
-async function reservedPort(): Promise<number> {
+export async function reservedPort(): Promise<number> {
   for (let tries = 0; tries < 100; tries++) {
     const port = 20_000 + Math.floor(Math.random() * 12_000);
+    if (reservedPorts.has(port)) continue;
+    reservedPorts.add(port);
     const server = createNetServer();
     try {
       await once(server.listen(port, "127.0.0.1"), "listening");

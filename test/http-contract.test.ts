@@ -845,7 +845,7 @@ describe("when Redis does not answer", { timeout: 20_000 }, () => {
     const demo = await openDemo();
     const { logIn } = await demo.openApp();
     const { browser, id } = await logIn();
-    await demo.redis.sendCommand(["CLIENT", "PAUSE", "2500", "ALL"]);
+    for (const server of demo.redis.servers()) await server.sendCommand(["CLIENT", "PAUSE", "2500", "ALL"]);
     const sends: Send[] = [
       logInAgain,
       read,

@@ -1,40 +1,81 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after } from "node:test";
-import { createClient } from "redis";
+import { createClient, createCluster } from "redis";
 import { startPrivateRedis } from "../demo/private-redis.ts";
 import { RedisSessionStore, type RedisSessionStoreOptions } from "../session-store.ts";
+import { spawnCluster } from "./scale/redis-cluster.ts";
 
-/** Set to have the tests run on `valkey-server`. */
-const SERVER = process.env["TEST_SERVER"] === undefined ? undefined : [process.env["TEST_SERVER"]];
+/** Set to have the tests run on `valkey-server`, or, where it is `cluster`, on three masters and three replicas. */
+const { TEST_SERVER } = process.env;
+const IS_CLUSTER = TEST_SERVER === "cluster";
+const PROGRAMS = TEST_SERVER === undefined || IS_CLUSTER ? undefined : [TEST_SERVER];
 
-export type Client = Awaited<ReturnType<typeof connectTo>>;
+/** What the tests ask of Redis, be it one server or a cluster. */
+export type Client = Master & { servers: () => Master[] };
+type Master = Awaited<ReturnType<typeof connectToServer>>;
+type User = { username?: string; password?: string };
 
 /** A Redis for the test file that asks for it, stopped when its tests are done. The first client is connected. */
-export async function openRedis() {
-  const server = await startPrivateRedis(undefined, SERVER);
+export const openRedis = () => (IS_CLUSTER ? openCluster() : openServer());
+
+/** One server, also where the tests run on a cluster: for what is done to a server by itself. */
+export async function openServer() {
+  const server = await startPrivateRedis(undefined, PROGRAMS);
+  return open(server, false, async (user) => {
+    const client = await connectToServer(server, user);
+    return Object.assign(client, { servers: () => [client] });
+  });
+}
+
+async function openCluster() {
+  const { nodes } = await spawnCluster({ after });
+  const node = { host: "127.0.0.1", port: nodes[0]!.port, stop: () => {} };
+  return open(node, true, (user) => connectToCluster(node, user));
+}
+
+interface Address {
+  host: string;
+  port: number;
+}
+
+async function open(
+  { host, port, stop }: Address & { stop: () => unknown },
+  isCluster: boolean,
+  connectAs: (user?: User) => Promise<Client>,
+) {
   const clients: Client[] = [];
-  const connect = async (user?: { username: string; password: string }) => {
-    const client = await connectTo(server, user);
+  const connect = async (user?: User) => {
+    const client = await connectAs(user);
     clients.push(client);
     return client;
   };
   after(async () => {
     for (const client of clients) client.destroy();
-    await server.stop();
+    await stop();
   });
-  return { host: server.host, port: server.port, redis: await connect(), connect };
+  return { host, port, isCluster, redis: await connect(), connect };
 }
 
-function connectTo({ host, port }: { host: string; port: number }, user = {}) {
-  const client = createClient({
-    socket: { host, port },
-    commandOptions: { timeout: 0 },
-    disableOfflineQueue: true,
-    ...user,
-  });
-  client.on("error", () => {}); // each command that fails says so itself
-  return client.connect();
+const OPTIONS = { commandOptions: { timeout: 0 }, disableOfflineQueue: true };
+const ignore = () => {}; // each command that fails says so itself
+
+function connectToServer({ host, port }: Address, user: User = {}) {
+  return createClient({ ...OPTIONS, ...user, socket: { host, port } })
+    .on("error", ignore)
+    .connect();
+}
+
+/** A client for a single server has `scanIterator` too; all else that the tests call, a cluster's has by itself. */
+async function connectToCluster({ host, port }: Address, user: User = {}): Promise<Client> {
+  const defaults = { ...OPTIONS, ...user };
+  const cluster = createCluster({ rootNodes: [{ socket: { host, port } }], defaults, ...OPTIONS }).on("error", ignore);
+  await cluster.connect();
+  const servers = () => cluster.masters.map(({ client }) => client as Master);
+  async function* scanIterator(options?: Parameters<Master["scanIterator"]>[0]) {
+    for (const server of servers()) yield* server.scanIterator(options);
+  }
+  return Object.assign(cluster, { servers, scanIterator }) as unknown as Client;
 }
 
 /** A store of the test's own keys, every operation of which is followed by `assertExpiries`. */
@@ -79,12 +120,26 @@ export const LONG_AGO = "2001-02-03T04:05:06Z";
 
 /** How often Redis ran each command, also inside a script, while the action ran. */
 export async function commandsDuring(redis: Client, action: () => Promise<unknown>): Promise<Record<string, number>> {
-  await redis.configResetStat();
+  return (await costIn(redis, action)).commands;
+}
+
+const OTHERS = new Set(["ping", "replconf"]); // from the watch and the replicas
+
+/** Besides the commands of the action, how many others came meanwhile, and in how many pieces all of them. */
+export async function costIn(redis: Client, action: () => Promise<unknown>) {
+  const servers = redis.servers();
+  await Promise.all(servers.map((server) => server.configResetStat()));
   await action();
-  const stats = (await redis.info("commandstats")).matchAll(/^cmdstat_(\S+?):calls=(\d+)/gm);
-  return Object.fromEntries(
-    Array.from(stats, ([, command, calls]) => [command, Number(calls)]).filter(
-      ([command]) => command !== "config|resetstat",
-    ),
-  );
+  const infos = await Promise.all(servers.map((server) => server.info("all")));
+  const commands: Record<string, number> = {};
+  let others = 0;
+  let roundTrips = 0;
+  for (const info of infos) {
+    roundTrips += Number(/total_reads_processed:(\d+)/.exec(info)![1]) - 1; // 1: what was asked for these numbers
+    for (const [, command, calls] of info.matchAll(/^cmdstat_(\S+?):calls=(\d+)/gm)) {
+      if (OTHERS.has(command!)) others += Number(calls);
+      else if (command !== "config|resetstat") commands[command!] = (commands[command!] ?? 0) + Number(calls);
+    }
+  }
+  return { commands, others, roundTrips };
 }

@@ -9,7 +9,7 @@ import {
   SESSION_SCRIPT,
   type SessionValue,
 } from "../session-store.ts";
-import { assertExpiries, commandsDuring, LONG_AGO, neglect, openRedis, openStore } from "./redis.ts";
+import { assertExpiries, commandsDuring, LONG_AGO, neglect, openRedis, openServer, openStore } from "./redis.ts";
 
 const { redis, connect } = await openRedis();
 
@@ -607,7 +607,7 @@ describe("a Redis that does not do what it is asked", () => {
   ];
 
   test("is unavailable to every operation when it is out of reach", async () => {
-    const stopped = await openRedis();
+    const stopped = await openServer();
     const store = new RedisSessionStore({ redis: stopped.redis });
     const id = await store.createSession();
     await stopped.redis.sendCommand(["SHUTDOWN", "NOSAVE"]).catch(() => {});
@@ -635,7 +635,7 @@ describe("a Redis that does not do what it is asked", () => {
   });
 
   test("is unavailable to every operation of a user without permission", async () => {
-    await redis.aclSetUser("stranger", ["on", ">secret", "~*", "+@connection"]);
+    await redis.aclSetUser("stranger", ["on", ">secret", "~*", "+@connection", "+cluster|slots"]);
     const { store, prefix, key } = openStore(redis);
     const id = await store.createSession();
     const before = await snapshot(key(id));
@@ -650,7 +650,7 @@ describe("a Redis that does not do what it is asked", () => {
   });
 
   test("is unavailable to writes, and still answers looks, as a read-only replica", async () => {
-    const replica = await openRedis();
+    const replica = await openServer();
     const { store, key } = openStore(replica.redis);
     const id = await store.createSession();
     await replica.redis.expire(key(id), 100);
@@ -662,7 +662,7 @@ describe("a Redis that does not do what it is asked", () => {
   });
 
   test("is unavailable to writes, and still ends sessions, when its memory is full", async () => {
-    const full = await openRedis();
+    const full = await openServer();
     const { store, prefix, key } = openStore(full.redis);
     const id = await store.createSession();
     await full.redis.configSet("maxmemory", "1");

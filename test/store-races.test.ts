@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as fc from "fast-check";
-import { RedisSessionStore, type RedisScripting } from "../session-store.ts";
+import { RedisSessionStore, type RedisScripting, SESSION_SCRIPT } from "../session-store.ts";
 import { assertExpiries, commandsDuring, neglect, newPrefix, openRedis, openStore } from "./redis.ts";
 
 const { redis, connect } = await openRedis();
@@ -169,6 +169,7 @@ describe("an end at any moment of a write", () => {
           const moment = place < commands ? `before command ${place + 1} of` : "after";
           test(`is final: ${ender} ${moment} ${write}, script ${scriptIsKnown ? "known" : "unknown"}`, async () => {
             const { prefix, store, key, stores } = parallelStores();
+            if (scriptIsKnown) await redis.scriptLoad(SESSION_SCRIPT);
             const id = await store.createSession({ username: "andrew" });
             await neglect(redis, key(id), 10);
             let ended: unknown;
@@ -316,6 +317,7 @@ describe("the cost in Redis", () => {
     test(`of ${operation} is what the table says`, async () => {
       const { plain, prefix, key } = openStore(redis, { ttl: 60 });
       const measure = async (secondsLeft: number) => {
+        await redis.scriptLoad(SESSION_SCRIPT);
         const id = await plain.createSession();
         await neglect(redis, key(id), secondsLeft);
         return commandsDuring(redis, () => run(plain, id));

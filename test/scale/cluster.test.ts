@@ -1,0 +1,320 @@
+import assert from "node:assert/strict";
+import { describe, test, type TestContext } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Browser, spawnRedis, spawnServer, until } from "../demo-server.ts";
+import { type ClusterNode, spawnCluster } from "./redis-cluster.ts";
+
+const WORKERS = 10;
+const PAUSE_MS = 5;
+const ANSWER_LIMIT_MS = 5000; // about a second is promised, and the rest is for a busy machine
+const RECOVERY_LIMIT_MS = 15_000;
+
+/** A session that nobody else uses, and what is known of it. */
+class Visitor {
+  readonly username: string;
+  readonly browser: Browser;
+  /** Page views that are kept for certain, and that were asked for. */
+  kept = 1;
+  tried = 1;
+
+  constructor(url: string, username: string) {
+    this.username = username;
+    this.browser = new Browser(url);
+  }
+
+  get key(): string {
+    return `session:${this.browser.sessionId}`;
+  }
+
+  async logIn(): Promise<void> {
+    const { status, text } = await this.browser.post("/login", { username: this.username, ttl: "3600" });
+    assert.equal(status, 200, text);
+  }
+
+  async assertThere(smallest = this.kept): Promise<number> {
+    return this.#assertMine(await this.browser.get("/session?refresh=false"), smallest);
+  }
+
+  async visit(isCounting: boolean, isLossy: boolean): Promise<number> {
+    if (isCounting) this.tried += 1;
+    const reply = await (isCounting ? this.browser.post("/increment") : this.browser.get("/session"));
+    if (reply.status === 503) {
+      assert.match(reply.headers.get("retry-after") ?? "", /^[1-9]\d*$/);
+      assert.deepEqual(reply.setCookies, []);
+      return 503;
+    }
+    const views = this.#assertMine(reply, this.kept + (isCounting && !isLossy ? 1 : 0));
+    if (isCounting) assert.equal(reply.json.page_views, views);
+    if (!isLossy) this.kept = views;
+    return reply.status;
+  }
+
+  #assertMine({ status, json, setCookies, text }: Awaited<ReturnType<Browser["get"]>>, smallest: number): number {
+    assert.equal(status, 200, text);
+    assert.deepEqual(setCookies, []);
+    assert.equal(json.session_id, this.browser.sessionId);
+    assert.equal(json.session?.["username"], this.username);
+    const views = Number(json.session["page_views"]);
+    assert.ok(views >= smallest && views <= this.tried, `${views} page views, not ${smallest} to ${this.tried}`);
+    return views;
+  }
+}
+
+/** Page views and looks at all of the sessions, until it is told to stop. */
+class Traffic {
+  readonly wrong: string[] = [];
+  readonly counts = new Map<number, number>();
+  slowest = 0;
+  /** Set when a master is about to be lost, and with it what it has not handed on: nothing is kept for certain then. */
+  isLossy = false;
+  readonly #stopping = new AbortController();
+  readonly #workers: Promise<unknown>;
+
+  constructor(t: TestContext, visitors: Visitor[]) {
+    t.after(() => this.#stopping.abort());
+    const shares = Array.from({ length: WORKERS }, (_, i) => visitors.filter((_visitor, j) => j % WORKERS === i));
+    this.#workers = Promise.all(shares.map((share) => this.#work(share)));
+  }
+
+  count(status: number): number {
+    return this.counts.get(status) ?? 0;
+  }
+
+  async goesOn(answers = 500): Promise<void> {
+    const enough = this.count(200) + answers;
+    assert.ok(await until(() => this.count(200) >= enough, 30_000), "The traffic has come to a halt");
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#workers;
+  }
+
+  async #work(visitors: Visitor[]): Promise<void> {
+    for (let i = 0; !this.#stopping.signal.aborted; i++) {
+      const start = performance.now();
+      try {
+        const status = await visitors[i % visitors.length]!.visit(i % 3 > 0, this.isLossy);
+        this.counts.set(status, this.count(status) + 1);
+      } catch (error) {
+        this.wrong.push(String(error));
+      }
+      this.slowest = Math.max(this.slowest, performance.now() - start);
+      await sleep(PAUSE_MS);
+    }
+  }
+}
+
+/** The answers of /healthz until the test stops it, each change once. */
+function followHealth(t: TestContext, url: string) {
+  const stopping = new AbortController();
+  t.after(() => stopping.abort());
+  const statuses: number[] = [];
+  const following = (async () => {
+    for (const browser = new Browser(url); !stopping.signal.aborted; await sleep(50)) {
+      const status = await browser.get("/healthz").then(
+        (reply) => reply.status,
+        () => 0,
+      );
+      if (status !== statuses.at(-1)) statuses.push(status);
+    }
+  })();
+  return {
+    isWell: () => statuses.at(-1) === 200,
+    async stop() {
+      stopping.abort();
+      await following;
+      return statuses;
+    },
+  };
+}
+
+const clusterServer = (t: TestContext, port: number) =>
+  spawnServer(t, ["--port", "0", "--redis-port", String(port), "--redis-cluster"]);
+
+async function openDemo(t: TestContext, { sessions = 1000 } = {}) {
+  const cluster = await spawnCluster(t);
+  const server = clusterServer(t, cluster.nodes[0]!.port);
+  const { url } = await server.listening();
+  const visitors = Array.from({ length: sessions }, (_, i) => new Visitor(url, `visitor-${i}`));
+  for (let i = 0; i < sessions; i += WORKERS) {
+    await Promise.all(visitors.slice(i, i + WORKERS).map((visitor) => visitor.logIn()));
+  }
+  return { cluster, server, url, visitors };
+}
+
+function report(t: TestContext, { counts, slowest }: Traffic) {
+  const statuses = Array.from(counts, ([status, count]) => `${count} × ${status}`).join(", ");
+  t.diagnostic(`${statuses}; slowest answer ${slowest.toFixed()} ms`);
+}
+
+function assertRight({ wrong, slowest }: Traffic) {
+  assert.deepEqual(wrong, []);
+  assert.ok(slowest < ANSWER_LIMIT_MS, `${slowest} ms`);
+}
+
+async function assertAllThere(visitors: Visitor[]) {
+  for (const visitor of visitors) await visitor.assertThere();
+}
+
+const keysIn = async (node: ClusterNode) => (await node.send("KEYS", "session:*")) as string[];
+
+const losses: [how: string, lose: (master: ClusterNode) => unknown, restore: (master: ClusterNode) => unknown][] = [
+  ["is killed", (master) => master.kill(), (master) => master.start()],
+  ["hangs", (master) => master.hang(), (master) => master.resume()],
+];
+for (const [how, lose, restore] of losses) {
+  test(`a master ${how} under 1,000 sessions`, { timeout: 90_000 }, async (t) => {
+    const { cluster, server, url, visitors } = await openDemo(t);
+    const [master] = await cluster.masters();
+    const health = followHealth(t, url);
+    const traffic = new Traffic(t, visitors);
+    await traffic.goesOn();
+    traffic.isLossy = true;
+    await cluster.waitUntilReplicated();
+    await lose(master!);
+    const isNoticed = await until(() => !health.isWell());
+    const isBack = await until(health.isWell, RECOVERY_LIMIT_MS);
+    await traffic.goesOn();
+    await restore(master!);
+    const isWhole = await until(cluster.isWhole, RECOVERY_LIMIT_MS);
+    await traffic.goesOn();
+    await traffic.stop();
+    const statuses = await health.stop();
+    report(t, traffic);
+
+    await t.test("is a 503 at worst, with the cookie left alone", () => {
+      assertRight(traffic);
+    });
+
+    await t.test("is over when its replica has taken over, and stays over when it returns", () => {
+      assert.deepEqual([isNoticed, isBack, isWhole], [true, true, true]);
+      assert.deepEqual(statuses, [200, 503, 200]);
+    });
+
+    await t.test("costs no session, and no page view that its replica had", () => assertAllThere(visitors));
+
+    await t.test("is said once", () => {
+      assert.match(server.stderr(), /^Redis is unavailable: .+\nRedis is back\n$/);
+    });
+  });
+}
+
+test("a master hands over to its replica with hardly an error and without a loss", { timeout: 60_000 }, async (t) => {
+  const { cluster, server, visitors } = await openDemo(t);
+  const traffic = new Traffic(t, visitors);
+  for (const master of await cluster.masters()) {
+    await traffic.goesOn();
+    await cluster.failover(await cluster.replicaOf(master));
+  }
+  await traffic.goesOn();
+  await traffic.stop();
+  report(t, traffic);
+  assertRight(traffic);
+  assert.ok(traffic.count(503) < traffic.count(200) / 10, server.stderr());
+  await assertAllThere(visitors);
+});
+
+describe("slots move to another master", () => {
+  test("without one error and without a loss", { timeout: 60_000 }, async (t) => {
+    const { cluster, server, visitors } = await openDemo(t);
+    const [from, to] = await cluster.masters();
+    const before = new Set(await keysIn(from!));
+    const traffic = new Traffic(t, visitors);
+    await traffic.goesOn();
+    await cluster.reshard(from!, to!, 2000);
+    await traffic.goesOn();
+    await traffic.stop();
+    report(t, traffic);
+    assertRight(traffic);
+    assert.equal(traffic.count(503), 0, server.stderr());
+    const moved = (await keysIn(to!)).filter((key) => before.has(key));
+    assert.ok(moved.length > 50, `${moved.length} sessions have moved`);
+    await assertAllThere(visitors);
+  });
+
+  test("and bring no session back that was logged out meanwhile", { timeout: 60_000 }, async (t) => {
+    const { cluster, url, visitors } = await openDemo(t, { sessions: 1500 });
+    const [from, to] = await cluster.masters();
+    const moving = new Set(await keysIn(from!));
+    const leaving = visitors.filter(({ key }) => moving.has(key));
+    const staying = visitors.filter(({ key }) => !moving.has(key));
+    const ended: string[] = [];
+    const over = new AbortController();
+    const resharding = cluster.reshard(from!, to!, 4000).finally(() => over.abort());
+    const workers = Array.from({ length: WORKERS }, async () => {
+      for (; leaving.length > 0 && !over.signal.aborted; await sleep(10 * PAUSE_MS)) {
+        ended.push(await logOutInACrowd(url, leaving.pop()!));
+      }
+    });
+    await Promise.all([resharding, ...workers]);
+    t.diagnostic(`${ended.length} log-outs, ${leaving.length} left`);
+    assert.ok(ended.length > 100, `only ${ended.length} log-outs`);
+    for (const id of ended) {
+      const { json } = await new Browser(url, id).get("/session");
+      assert.deepEqual(json, { authenticated: false, session: null });
+    }
+    const alive = [...staying, ...leaving];
+    await assertAllThere(alive);
+    const keys = (await Promise.all((await cluster.masters()).map(keysIn))).flat();
+    assert.deepEqual(keys.toSorted(), alive.map(({ key }) => key).toSorted());
+  });
+});
+
+/** Logs out while others use the same session. What is answered is the ID, which is dead from then on. */
+async function logOutInACrowd(url: string, { browser }: Visitor): Promise<string> {
+  const id = browser.sessionId;
+  const [{ status, text }, ...others] = await Promise.all([
+    browser.post("/logout"),
+    new Browser(url, id).post("/increment"),
+    new Browser(url, id).get("/session"),
+    new Browser(url, id).post("/ttl", { ttl: "3000" }),
+    new Browser(url, id).post("/increment"),
+  ]);
+  assert.equal(status, 200, text);
+  for (const other of others) assert.ok([200, 401].includes(other.status), other.text);
+  return id;
+}
+
+test("all nodes that hang for two seconds are a 503, and cost nothing", { timeout: 60_000 }, async (t) => {
+  const { cluster, url, visitors } = await openDemo(t);
+  const health = followHealth(t, url);
+  const traffic = new Traffic(t, visitors);
+  await traffic.goesOn();
+  traffic.isLossy = true;
+  await cluster.waitUntilReplicated();
+  for (const node of cluster.nodes) node.hang();
+  await sleep(2000);
+  assert.equal(health.isWell(), false);
+  for (const node of cluster.nodes) node.resume();
+  assert.ok(await until(health.isWell, RECOVERY_LIMIT_MS), "It does not recover");
+  await traffic.goesOn();
+  await traffic.stop();
+  await health.stop();
+  report(t, traffic);
+  assertRight(traffic);
+  assert.ok(traffic.count(503) > 0);
+  await assertAllThere(visitors);
+});
+
+describe("--redis-cluster", () => {
+  test("takes any node, master or replica", { timeout: 60_000 }, async (t) => {
+    const { nodes } = await spawnCluster(t);
+    await Promise.all(
+      nodes.map(async (node) => {
+        const { url } = await clusterServer(t, node.port).listening();
+        const visitors = Array.from({ length: 20 }, (_, i) => new Visitor(url, `visitor-${i}`));
+        for (const visitor of visitors) await visitor.logIn();
+        for (const visitor of visitors) await visitor.visit(true, false);
+        assert.equal((await new Browser(url).get("/healthz")).status, 200);
+      }),
+    );
+  });
+
+  test("ends with one line at a Redis that is no cluster", async (t) => {
+    const { port } = await spawnRedis(t);
+    const { code, stdout, stderr } = await clusterServer(t, port).end();
+    assert.deepEqual([code, stdout], [1, ""]);
+    assert.match(stderr, new RegExp(`^Redis at localhost:${port} \\(cluster\\) refuses \\(.*cluster.*\\)\\.\\n$`));
+  });
+});
