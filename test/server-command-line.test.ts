@@ -250,6 +250,57 @@ describe("a Redis that was named and is not there", AT_ONCE, () => {
   }
 });
 
+describe("a cluster or a Sentinel that was named", AT_ONCE, () => {
+  const SENTINEL_PORT = 26_379;
+  const kinds: [kind: string, args: string[], environment: Record<string, string>][] = [
+    ["cluster", ["--redis-cluster"], { REDIS_CLUSTER: "1" }],
+    ["Sentinel of mymaster", ["--redis-sentinel", "mymaster"], { REDIS_SENTINEL: "mymaster" }],
+  ];
+  for (const [kind, args, environment] of kinds) {
+    for (const [source, server] of [
+      ["on the command line", (t: TestContext) => spawnServer(t, ["--redis-port", String(REFUSED), ...args])],
+      ["in the environment", (t: TestContext) => spawnServer(t, [], { REDIS_PORT: String(REFUSED), ...environment })],
+    ] as const) {
+      test(`is what the line of a start that fails tells of: ${kind}, ${source}`, async (t) => {
+        const { code, stdout, stderr } = await server(t).end();
+        assert.deepEqual([code, linesOf(stderr).length, stdout], [1, 1, ""], stderr);
+        assert.ok(stderr.startsWith(`No Redis at localhost:${REFUSED} (${kind}) (`), stderr);
+      });
+    }
+  }
+
+  for (const [what, sentinelHost, args] of [
+    ["a host without a port", "127.0.0.9", ["--redis-host", "127.0.0.9"]],
+    ["neither host nor port", "localhost", []],
+  ] as const) {
+    test(`is a Sentinel at port ${SENTINEL_PORT}, and no private Redis, where somebody names ${what}`, async (t) => {
+      if (await answers(SENTINEL_PORT, sentinelHost)) return t.skip(`${sentinelHost}:${SENTINEL_PORT} is taken`);
+      const { code, stdout, stderr } = await spawnServer(t, [...args, "--redis-sentinel", "mymaster"]).end();
+      assert.deepEqual([code, linesOf(stderr).length, stdout], [1, 1, ""], stderr);
+      assert.ok(stderr.startsWith(`No Redis at ${sentinelHost}:${SENTINEL_PORT} (Sentinel of mymaster) (`), stderr);
+    });
+  }
+
+  test("in the environment is no cluster where the flag says so", async (t) => {
+    const server = spawnServer(t, [...HERE, "--port", "0", "--redis-cluster=false"], { REDIS_CLUSTER: "1" });
+    const { stdout, browser } = await server.listening();
+    assert.match(stdout, new RegExp(`^Redis: ${host}:${port}$`, "m"));
+    assert.equal((await browser.post("/login")).status, 200);
+  });
+
+  for (const [what, url, environment] of [
+    ["is malformed", "redis://:s3cret%@localhost", {}],
+    ["names a database of a cluster", "redis://:s3cret@localhost/1", { REDIS_CLUSTER: "1" }],
+  ] as const) {
+    test(`a URL in the environment that ${what} ends the start with one line that does not show it`, async (t) => {
+      const { code, stdout, stderr } = await spawnServer(t, [], { REDIS_URL: url, ...environment }).end();
+      assert.deepEqual([code, linesOf(stderr).length, stdout], [1, 1, ""], stderr);
+      assert.match(stderr, /^In the environment: --redis-url must /);
+      assert.doesNotMatch(stderr, /s3cret/);
+    });
+  }
+});
+
 describe("a mistake on the command line", AT_ONCE, () => {
   const mistakes: [args: string[], reason: RegExp, environment?: Record<string, string>][] = [
     [["--nonsense"], /unknown.*nonsense/i],
@@ -260,7 +311,16 @@ describe("a mistake on the command line", AT_ONCE, () => {
     [["--absolute-ttl", "0"], /absolute-ttl must be/i],
     [["--redis-url", "http://localhost"], /redis-url/i],
     [["--redis-url", "redis://:s3cret@localhost", "--redis-host", "localhost"], /redis-url.*redis-host/i],
+    [["--redis-url", "redis://user%zz:s3cret@localhost"], /redis-url must look like/i],
+    [["--redis-url", "redis://:s3cret%@localhost"], /redis-url must look like/i],
+    [["--redis-url", "redis://:s3cret@localhost/three"], /redis-url must look like/i],
+    [["--redis-url", "redis://:s3cret@localhost/1/2"], /redis-url must look like/i],
+    [["--redis-cluster", "--redis-url", "redis://:s3cret@localhost/1"], /redis-url must not name a database/i],
+    [["--redis-cluster", "--redis-sentinel", "mymaster"], /redis-cluster and --redis-sentinel exclude each other/i],
+    [["--redis-sentinel", ""], /redis-sentinel must not be empty/i],
+    [["--redis-sentinel"], /not enough arguments.*redis-sentinel/i],
     [[], /port must be/i, { PORT: "abc" }],
+    [[], /redis-cluster and --redis-sentinel exclude each other/i, { REDIS_CLUSTER: "1", REDIS_SENTINEL: "mymaster" }],
   ];
   for (const [args, reason, environment] of mistakes) {
     const shown = [...Object.entries(environment ?? {}).map((pair) => pair.join("=")), ...args].join(" ");
@@ -283,6 +343,8 @@ describe("--help", () => {
     ["--redis-host", "REDIS_HOST", /localhost/],
     ["--redis-port", "REDIS_PORT", /6379/],
     ["--redis-url", "REDIS_URL", /redis\[s\]:\/\/user:password@host:port\/db/],
+    ["--redis-cluster", "REDIS_CLUSTER", /any node of a Redis Cluster.*default: false/i],
+    ["--redis-sentinel", "REDIS_SENTINEL", /any Sentinel of the master.*default: none/i],
     ["--absolute-ttl", "ABSOLUTE_TTL", /seconds.*2592000/i],
     ["--secure-cookie", "SECURE_COOKIE", /https/i],
     ["--hash-ids", "HASH_IDS", /sha-256|digest/i],

@@ -1,0 +1,208 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import type { AddressInfo } from "node:net";
+import { after, describe, test } from "node:test";
+import { createClient } from "redis";
+import { createDemoServer } from "../demo/app.ts";
+import { OutageLog } from "../demo/outage-log.ts";
+import { openRedis } from "../demo/redis.ts";
+import type { DemoData } from "../demo/routes.ts";
+import { RedisSessionStore } from "../session-store.ts";
+import { Browser, spawnRedis, spawnServerWith } from "./demo-server.ts";
+
+const README = await readFile(new URL("../README.md", import.meta.url), "utf8");
+const [, USER, PASSWORD, line] = /`ACL SETUSER (\w+) on >(\w+) (~[^`]+)`/.exec(README) as unknown as string[];
+const RULES = line!.split(/\s+/);
+const COMMANDS = RULES.filter((rule) => rule.startsWith("+")).map((rule) => rule.slice(1));
+const OF_EVERYBODY = ["auth", "hello", "quit", "reset"];
+
+const redis = await spawnRedis({ after });
+const setUser = (name: string, rules: string[]) => redis.send("ACL", "SETUSER", name, "on", `>${PASSWORD}`, ...rules);
+await setUser(USER!, RULES);
+
+/** A store as this user, for as long as the action takes. */
+async function asUser<Result>(
+  username: string,
+  action: (store: RedisSessionStore, send: (...command: string[]) => Promise<unknown>) => Promise<Result>,
+): Promise<Result> {
+  const socket = { host: "127.0.0.1", port: redis.port, reconnectStrategy: false } as const;
+  const client = createClient({ username, password: PASSWORD!, socket }).on("error", () => {}); // each command says so
+  await client.connect();
+  try {
+    return await action(new RedisSessionStore({ redis: client }), (...command) => client.sendCommand(command));
+  } finally {
+    client.destroy();
+  }
+}
+
+const operations: [name: string, run: (store: RedisSessionStore, id: string) => Promise<unknown>, answer: unknown][] = [
+  ["getSession", async (store, id) => (await store.getSession(id))?.["username"], "ada"],
+  ["getSession, a look", async (store, id) => (await store.getSession(id, { refreshTtl: false }))?.ttl, "500"],
+  ["updateSession", (store, id) => store.updateSession(id, { username: "grace" }), true],
+  ["incrementField", (store, id) => store.incrementField(id, "page_views", 2), 3],
+  ["setSessionTtl", (store, id) => store.setSessionTtl(id, 600), true],
+  ["getTtl", (store, id) => store.getTtl(id), 500],
+  ["getConfiguredTtl", (store, id) => store.getConfiguredTtl(id), 500],
+  [
+    "rotateSession",
+    async (store, id) => (await store.getSession((await store.rotateSession(id))!))?.["username"],
+    "ada",
+  ],
+  ["deleteSession", (store, id) => store.deleteSession(id), true],
+];
+
+const requests: [method: "GET" | "POST", path: string, status: number][] = [
+  ["POST", "/login", 200],
+  ["GET", "/", 200],
+  ["GET", "/session", 200],
+  ["GET", "/session?refresh=false", 200],
+  ["POST", "/increment", 200],
+  ["POST", "/ttl", 200],
+  ["POST", "/rotate", 200],
+  ["GET", "/healthz", 200],
+  ["POST", "/logout", 200],
+  ["POST", "/increment", 401],
+];
+
+/** Every route, for a program and for a browser, whose forms lead back to the page. */
+async function requestsThatFail(url: string): Promise<string[]> {
+  const failures: string[] = [];
+  for (const accept of ["*/*", "text/html"]) {
+    const browser = new Browser(url);
+    for (const [method, path, status] of requests) {
+      const body = method === "POST" ? { body: new URLSearchParams({ username: "ada", ttl: "500" }) } : {};
+      const reply = await browser.send(path, { method, headers: { accept }, ...body });
+      const expected = method === "POST" && accept === "text/html" && status === 200 ? 303 : status;
+      if (reply.status !== expected) failures.push(`${method} ${path} for ${accept}: ${reply.status}`);
+    }
+  }
+  return failures;
+}
+
+/** The same with a demo in this process, which is soon there and soon gone. */
+async function requestsThatFailAs(username: string): Promise<string[]> {
+  const outages = Object.assign(new OutageLog(), { failed: () => {}, recovered: () => {} });
+  const redisUrl = `redis://${username}:${PASSWORD}@127.0.0.1:${redis.port}`;
+  const connection = await openRedis({ redisUrl }, outages);
+  const store = new RedisSessionStore<DemoData>({ redis: connection.client });
+  const { signal: stopping } = new AbortController();
+  const limits = { defaultTtl: 60, absoluteTtl: 2_592_000 };
+  const server = createDemoServer({ store, redis: connection, secureCookie: false, ...limits, outages, stopping });
+  try {
+    await once(server.listen(0, "127.0.0.1"), "listening");
+    return await requestsThatFail(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  } finally {
+    server.close();
+    server.closeAllConnections();
+    await connection.close();
+  }
+}
+
+async function operationsThatFail(username: string): Promise<string[]> {
+  return asUser(username, async (store) => {
+    const failures: string[] = [];
+    for (const [name, run, expected] of operations) {
+      const answer = await store
+        .createSession({ username: "ada", page_views: 1 }, { ttl: 500 })
+        .then((id) => run(store, id))
+        .catch((error: Error) => error.message);
+      if (answer !== expected) failures.push(`${name}: ${String(answer)}`);
+    }
+    return failures;
+  });
+}
+
+/** On a server that has not seen the script, so that both ways to run it are taken. */
+async function whatFails(username: string): Promise<string[]> {
+  await redis.send("SCRIPT", "FLUSH");
+  const failures = await operationsThatFail(username);
+  return [...failures, ...(await requestsThatFailAs(username))];
+}
+
+describe("the user that the README gives to the store", { timeout: 60_000 }, () => {
+  test("is given commands, one pattern of keys and no more", () => {
+    const others = RULES.filter((rule) => !rule.startsWith("+"));
+    assert.deepEqual(others, ["~session:*", "resetchannels", "-@all"]);
+    assert.ok(COMMANDS.length > 5, line);
+    assert.equal(new Set(COMMANDS).size, COMMANDS.length);
+  });
+
+  test("is enough for every operation of the store and every route of the demo", async () => {
+    assert.deepEqual(await whatFails(USER!), []);
+  });
+
+  test("is enough for the demo in a process of its own, whether or not Redis knows the script", async (t) => {
+    await redis.send("SCRIPT", "FLUSH");
+    const { server, url } = await spawnServerWith(t, redis, `${USER}:${PASSWORD}@`);
+    assert.deepEqual(await requestsThatFail(url), []);
+    await redis.send("SCRIPT", "FLUSH");
+    assert.deepEqual(await requestsThatFail(url), []);
+    const { code, stderr } = await server.stop("SIGTERM");
+    assert.deepEqual([code, stderr], [0, ""]);
+  });
+
+  for (const rule of RULES.filter((one) => /^[+~]/.test(one))) {
+    test(`needs ${rule}`, async () => {
+      const username = `without-${rule.slice(1).replaceAll(/\W/g, "")}`;
+      await setUser(
+        username,
+        RULES.filter((other) => other !== rule),
+      );
+      assert.notDeepEqual(await whatFails(username), []);
+    });
+  }
+
+  test("may run no other command", async () => {
+    const all = (await redis.send("COMMAND", "LIST")) as string[];
+    const families = new Set(all.filter((name) => name.includes("|")).map((name) => name.split("|")[0]!));
+    const allowed: string[] = [];
+    for (const command of all.filter((name) => !families.has(name))) {
+      const [[, arity]] = (await redis.send("COMMAND", "INFO", command)) as [[string, number]];
+      const words = command.split("|");
+      const args = Array.from({ length: Math.abs(arity) - words.length }, () => "session:1");
+      const verdict = String(await redis.send("ACL", "DRYRUN", USER!, ...words, ...args));
+      if (!verdict.includes("has no permissions to run")) allowed.push(command);
+    }
+    assert.deepEqual(new Set(allowed), new Set([...COMMANDS, ...OF_EVERYBODY]));
+  });
+
+  const forbidden: string[][] = [
+    ["GET", "session:1"],
+    ["SET", "session:1", "mine"],
+    ["PERSIST", "session:1"],
+    ["KEYS", "*"],
+    ["SCAN", "0"],
+    ["CONFIG", "GET", "*"],
+    ["FLUSHALL"],
+    ["SHUTDOWN"],
+    ["ACL", "LIST"],
+    ["CLIENT", "LIST"],
+    ["SELECT", "1"],
+    ["PUBLISH", "channel", "message"],
+    ["HGETALL", "other:1"],
+    ["HSET", "other:1", "field", "value"],
+    ["DEL", "other:1"],
+    ["EVAL", "return 1", "1", "other:1"],
+    ["EVAL", "return redis.call('HGETALL', 'other:1')", "0"],
+    ["EVAL", "return redis.call('GET', KEYS[1])", "1", "session:1"],
+    ["EVAL", "return redis.call('KEYS', '*')", "0"],
+  ];
+  for (const command of forbidden) {
+    test(`is refused ${command.join(" ")}`, async () => {
+      await asUser(USER!, async (_store, send) => {
+        await assert.rejects(send(...command), /NOPERM|The user executing the script can't (run|access)/);
+      });
+    });
+  }
+
+  test("loses what it may have had before", async () => {
+    await redis.send("ACL", "SETUSER", "grown", "on", "+@all", "allchannels");
+    await setUser("grown", RULES);
+    const rightsOf = async (name: string) => {
+      const { commands, keys, channels } = (await redis.send("ACL", "GETUSER", name)) as Record<string, unknown>;
+      return { commands, keys, channels };
+    };
+    assert.deepEqual(await rightsOf("grown"), await rightsOf(USER!));
+  });
+});

@@ -1,0 +1,366 @@
+import assert from "node:assert/strict";
+import { test, type TestContext } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Browser, type Reply, reservedPort, spawnServer, until } from "../demo-server.ts";
+import { type SentinelNode, spawnSentinels } from "./redis-sentinel.ts";
+
+type Sentinels = Awaited<ReturnType<typeof spawnSentinels>>;
+
+const WORKERS = 10;
+const PAUSE_MS = 5;
+const ANSWER_LIMIT_MS = 5000; // about a second is promised, and the rest is for a busy machine
+const RECOVERY_LIMIT_MS = 20_000;
+const REJOIN_LIMIT_MS = 60_000;
+const TEST_LIMIT_MS = 150_000;
+
+/** A session that nobody else uses, and what is known of it. */
+class Visitor {
+  readonly username: string;
+  readonly browser: Browser;
+  /** Page views that are kept for certain, and that were asked for. */
+  kept = 1;
+  tried = 1;
+
+  constructor(url: string, username: string) {
+    this.username = username;
+    this.browser = new Browser(url);
+  }
+
+  get key(): string {
+    return `session:${this.browser.sessionId}`;
+  }
+
+  async logIn(): Promise<void> {
+    const { status, text } = await this.browser.post("/login", { username: this.username, ttl: "3600" });
+    assert.equal(status, 200, text);
+  }
+
+  async assertThere(browser = this.browser): Promise<number> {
+    return this.#assertMine(await browser.get("/session?refresh=false"), this.kept);
+  }
+
+  async look(isLossy: boolean): Promise<number> {
+    return this.#judge(await this.browser.get("/session"), this.kept, isLossy);
+  }
+
+  async count(isLossy: boolean): Promise<number> {
+    this.tried += 1;
+    return this.#judge(await this.browser.post("/increment"), this.kept + (isLossy ? 0 : 1), isLossy);
+  }
+
+  #judge(reply: Reply, smallest: number, isLossy: boolean): number {
+    if (reply.status === 503) {
+      assert.match(reply.headers.get("retry-after") ?? "", /^[1-9]\d*$/);
+      assert.deepEqual(reply.setCookies, []);
+      return 503;
+    }
+    const views = this.#assertMine(reply, smallest);
+    if (!isLossy) this.kept = views;
+    return reply.status;
+  }
+
+  #assertMine({ status, json, setCookies, text }: Reply, smallest: number): number {
+    assert.equal(status, 200, text);
+    assert.deepEqual(setCookies, []);
+    assert.equal(json.session_id, this.browser.sessionId, text);
+    assert.equal(json.session?.["username"], this.username);
+    const views = Number(json.session["page_views"]);
+    assert.ok(views >= smallest && views <= this.tried, `${views} page views, not ${smallest} to ${this.tried}`);
+    assert.equal(json.page_views ?? views, views);
+    return views;
+  }
+}
+
+/** Page views and looks at all of the sessions, until it is told to stop. */
+class Traffic {
+  readonly wrong: string[] = [];
+  readonly statuses = new Map<number, number>();
+  slowest = 0;
+  /** Page views that were counted. */
+  counted = 0;
+  /** Set when a master is about to be lost, and with it what it has not handed on: nothing is kept for certain then. */
+  isLossy = false;
+  readonly #stopping = new AbortController();
+  readonly #workers: Promise<unknown>;
+
+  constructor(t: TestContext, visitors: Visitor[]) {
+    t.after(() => this.#stopping.abort());
+    const shares = Array.from({ length: WORKERS }, (_, i) => visitors.filter((_visitor, j) => j % WORKERS === i));
+    this.#workers = Promise.all(shares.map((share) => this.#work(share)));
+  }
+
+  /** Until so many more page views are counted. */
+  async goesOn(pageViews = 500, limit = RECOVERY_LIMIT_MS): Promise<void> {
+    const enough = this.counted + pageViews;
+    assert.ok(await until(() => this.counted >= enough, limit), "The traffic has come to a halt");
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#workers;
+  }
+
+  async #work(visitors: Visitor[]): Promise<void> {
+    for (let i = 0; !this.#stopping.signal.aborted; i++) {
+      const visitor = visitors[i % visitors.length]!;
+      const isCounting = i % 3 > 0;
+      const start = performance.now();
+      try {
+        const status = await (isCounting ? visitor.count(this.isLossy) : visitor.look(this.isLossy));
+        this.statuses.set(status, (this.statuses.get(status) ?? 0) + 1);
+        if (isCounting && status === 200) this.counted += 1;
+      } catch (error) {
+        this.wrong.push(String(error));
+      }
+      this.slowest = Math.max(this.slowest, performance.now() - start);
+      await sleep(PAUSE_MS);
+    }
+  }
+
+  assertRight(t: TestContext): void {
+    const counts = Array.from(this.statuses, ([status, count]) => `${count} × ${status}`).join(", ");
+    t.diagnostic(`${counts}; slowest answer ${this.slowest.toFixed()} ms`);
+    assert.deepEqual(this.wrong, []);
+    assert.ok(this.slowest < ANSWER_LIMIT_MS, `${this.slowest} ms`);
+  }
+
+  get refused(): number {
+    return this.statuses.get(503) ?? 0;
+  }
+}
+
+const serverOf = (t: TestContext, port: number, name = "mymaster") =>
+  spawnServer(t, ["--port", "0", "--redis-sentinel", name, "--redis-port", String(port)]);
+
+/** The server is told of the first Sentinel. */
+async function openDemo(
+  t: TestContext,
+  { sessions = 1000, ...options }: { sessions?: number; downAfter?: number } = {},
+) {
+  const redis = await spawnSentinels(t, options);
+  const server = serverOf(t, redis.sentinels[0]!.port);
+  const { url } = await server.listening();
+  const visitors = Array.from({ length: sessions }, (_, i) => new Visitor(url, `visitor-${i}`));
+  for (let i = 0; i < sessions; i += WORKERS) {
+    await Promise.all(visitors.slice(i, i + WORKERS).map((visitor) => visitor.logIn()));
+  }
+  return { redis, server, url, visitors, master: (await redis.master())! };
+}
+
+async function assertAllThere(visitors: Visitor[], url?: string) {
+  for (const visitor of visitors) {
+    await visitor.assertThere(url === undefined ? undefined : new Browser(url, visitor.browser.sessionId));
+  }
+}
+
+/** Another one than this, as soon as all Sentinels agree on it. */
+async function successorOf(master: SentinelNode, redis: Sentinels): Promise<SentinelNode> {
+  let successor: SentinelNode | undefined;
+  const isElected = async () => {
+    successor = await redis.master();
+    return successor !== undefined && successor !== master;
+  };
+  assert.ok(await until(isElected, RECOVERY_LIMIT_MS), "No other master is elected");
+  return successor!;
+}
+
+/** Whether no session is asked for there while the traffic goes on. */
+async function isLeftAlone(node: SentinelNode, traffic: Traffic): Promise<boolean> {
+  await node.send("CONFIG", "RESETSTAT");
+  await traffic.goesOn(200);
+  return !/cmdstat_eval/.test(String(await node.send("INFO", "commandstats")));
+}
+
+const ONE_OUTAGE = /^Redis is unavailable: .+\nRedis is back\n$/;
+
+interface Loss {
+  lose: (node: SentinelNode) => unknown;
+  restore: (node: SentinelNode, redis: Sentinels) => unknown;
+}
+
+const losses: [how: string, Loss][] = [
+  ["is killed", { lose: (node) => node.kill(), restore: (node, { start }) => start(node) }],
+  ["hangs", { lose: (node) => node.hang(), restore: (node) => node.resume() }],
+];
+
+for (const [how, { lose, restore }] of losses) {
+  test(`the master ${how} under 1,000 sessions`, { timeout: TEST_LIMIT_MS }, async (t) => {
+    const { redis, server, visitors, master } = await openDemo(t);
+    const traffic = new Traffic(t, visitors);
+    await traffic.goesOn();
+    traffic.isLossy = true;
+    await redis.waitUntilReplicated();
+    await lose(master);
+
+    await t.test("is over within seconds: page views are counted again", async () => {
+      await traffic.goesOn();
+      assert.ok(traffic.refused > 0);
+    });
+
+    const successor = await successorOf(master, redis);
+    await restore(master, redis);
+
+    await t.test("stays over when it returns: the server stays with the new master", async () => {
+      assert.equal(await isLeftAlone(master, traffic), true);
+      assert.ok(await until(() => redis.follow(successor), REJOIN_LIMIT_MS), "It does not follow the new master");
+      assert.equal(await isLeftAlone(master, traffic), true);
+      assert.equal(await redis.master(), successor);
+    });
+
+    await traffic.stop();
+
+    await t.test("is a 503 at worst, with the cookie left alone", () => traffic.assertRight(t));
+
+    await t.test("costs no session and no page view that the replicas had, and counts none twice", () =>
+      assertAllThere(visitors),
+    );
+
+    await t.test("is said once", () => {
+      assert.match(server.stderr(), ONE_OUTAGE);
+    });
+
+    await t.test("does not keep a new server from its sessions, whichever Sentinel it is told of", async () => {
+      for (const { port } of redis.sentinels) {
+        const { url } = await serverOf(t, port).listening();
+        await assertAllThere(visitors.slice(0, 20), url);
+      }
+    });
+  });
+
+  test(`the Sentinel that was named ${how}, and then the master`, { timeout: TEST_LIMIT_MS }, async (t) => {
+    const { redis, server, visitors, master } = await openDemo(t, { sessions: 100 });
+    const traffic = new Traffic(t, visitors);
+    await traffic.goesOn();
+    await lose(redis.sentinels[0]!);
+    await traffic.goesOn(1000);
+    assert.equal(traffic.refused, 0);
+    traffic.isLossy = true;
+    await redis.waitUntilReplicated();
+    await lose(master);
+    await traffic.goesOn();
+    await traffic.stop();
+    traffic.assertRight(t);
+    assert.ok(traffic.refused > 0);
+    await assertAllThere(visitors);
+    assert.match(server.stderr(), ONE_OUTAGE);
+  });
+
+  test(`every Sentinel ${how}: not one error while the master lives`, { timeout: TEST_LIMIT_MS }, async (t) => {
+    const { redis, server, url, visitors } = await openDemo(t, { sessions: 100 });
+    const traffic = new Traffic(t, visitors);
+    await traffic.goesOn();
+    for (const sentinel of redis.sentinels) await lose(sentinel);
+    for (let seconds = 0; seconds < 6; seconds++) {
+      assert.equal((await new Browser(url).get("/healthz")).status, 200);
+      await sleep(1000);
+    }
+    await traffic.goesOn();
+    await traffic.stop();
+    traffic.assertRight(t);
+    assert.deepEqual([traffic.refused, server.stderr()], [0, ""]);
+    await assertAllThere(visitors);
+  });
+}
+
+test("a planned failover is followed, and nobody is signed out", { timeout: TEST_LIMIT_MS }, async (t) => {
+  const { redis, server, visitors, master } = await openDemo(t);
+  const traffic = new Traffic(t, visitors);
+  await traffic.goesOn();
+  traffic.isLossy = true;
+  await redis.waitUntilReplicated();
+  await redis.sentinels[1]!.send("SENTINEL", "FAILOVER", redis.name);
+  await successorOf(master, redis);
+  const hasFollowed = () => isLeftAlone(master, traffic);
+  assert.ok(await until(hasFollowed, RECOVERY_LIMIT_MS), "The server stays with the old master");
+  assert.match(String(await master.send("INFO", "replication")), /role:master/); // so nothing but a Sentinel's word did it
+  await traffic.stop();
+  traffic.assertRight(t);
+  await assertAllThere(visitors);
+  assert.match(server.stderr(), /^(Redis is (unavailable: .+|back)\n)*$/);
+  assert.doesNotMatch(server.stderr(), /unavailable[^]*unavailable/);
+});
+
+test("a write whose answer is lost is not sent again", { timeout: TEST_LIMIT_MS }, async (t) => {
+  const { url, visitors, master } = await openDemo(t, { sessions: 100, downAfter: 60_000 });
+  master.hang();
+  const counting = Promise.all(visitors.map((visitor) => visitor.count(true)));
+  await sleep(1500);
+  master.resume();
+  assert.ok((await counting).includes(503));
+  const isWell = async () => (await new Browser(url).get("/healthz")).status === 200;
+  assert.ok(await until(isWell, RECOVERY_LIMIT_MS), "It does not recover");
+  const views = await Promise.all(visitors.map((visitor) => visitor.assertThere()));
+  const done = views.filter((count) => count === 2).length;
+  t.diagnostic(`${done} of 100 page views were counted, though nobody was told`);
+  assert.ok(done > 0);
+});
+
+test("user, password and database are the master's, before and after a failover", { timeout: 90_000 }, async (t) => {
+  const redis = await spawnSentinels(t);
+  for (const { send } of redis.nodes) await send("ACL", "SETUSER", "demo", "on", ">s3cret/+@", "~*", "+@all");
+  const { port } = redis.sentinels[0]!;
+  const environment = {
+    REDIS_SENTINEL: redis.name,
+    REDIS_URL: `redis://demo:${encodeURIComponent("s3cret/+@")}@127.0.0.1:${port}/2`,
+  };
+  const server = spawnServer(t, ["--port", "0"], environment);
+  const { url, stdout } = await server.listening();
+  assert.match(stdout, new RegExp(`^Redis: 127\\.0\\.0\\.1:${port} \\(Sentinel of mymaster\\)$`, "m"));
+  const visitor = new Visitor(url, "ada");
+  await visitor.logIn();
+  const master = (await redis.master())!;
+  assert.match(String(await master.send("CLIENT", "LIST")), / db=2 .* user=demo /);
+  await redis.waitUntilReplicated();
+  await master.kill();
+  const isBack = async () => (await visitor.count(true)) === 200;
+  assert.ok(await until(isBack, RECOVERY_LIMIT_MS), "It does not recover");
+  const successor = await successorOf(master, redis);
+  assert.match(String(await successor.send("INFO", "keyspace")), /db2:keys=1,/);
+  assert.match(String(await successor.send("CLIENT", "LIST")), / db=2 .* user=demo /);
+  const { stdout: said, stderr } = await server.stop("SIGTERM");
+  assert.doesNotMatch(said + stderr, /s3cret/);
+});
+
+const here = (port: number, name = "mymaster") => `localhost:${port} \\(Sentinel of ${name}\\)`;
+
+async function assertOneLine(server: ReturnType<typeof spawnServer>, line: string) {
+  const { code, stdout, stderr } = await server.end();
+  assert.deepEqual([code, stdout], [1, ""], stderr);
+  assert.match(stderr, new RegExp(`^${line}\\n$`));
+}
+
+test("the start ends with one line that names the place", { timeout: TEST_LIMIT_MS }, async (t) => {
+  const { nodes, sentinels } = await spawnSentinels(t, { downAfter: 60_000 });
+  const { port } = sentinels[0]!;
+
+  await t.test("where the Sentinel knows no master of that name", () =>
+    assertOneLine(
+      serverOf(t, port, "another"),
+      `Redis at ${here(port, "another")} refuses \\(ERR No such master.*\\)\\.`,
+    ),
+  );
+
+  await t.test("where a Redis is no Sentinel", () =>
+    assertOneLine(
+      serverOf(t, nodes[0]!.port),
+      `Redis at ${here(nodes[0]!.port)} refuses \\(ERR unknown command.*\\)\\.`,
+    ),
+  );
+
+  await t.test("where nobody listens", async () => {
+    const free = await reservedPort();
+    await assertOneLine(serverOf(t, free), `No Redis at ${here(free)} \\(.*ECONNREFUSED.*\\)\\..+`);
+  });
+
+  for (const [how, { lose }] of losses.toReversed()) {
+    await t.test(`where the Sentinel ${how}`, async () => {
+      await lose(sentinels[1]!);
+      await assertOneLine(serverOf(t, sentinels[1]!.port), `No Redis at ${here(sentinels[1]!.port)} \\(.+\\)\\..+`);
+    });
+
+    await t.test(`where the master ${how}, and no other is elected`, async () => {
+      await lose(nodes[0]!);
+      await assertOneLine(serverOf(t, port), `No Redis at ${here(port)} \\(.+\\)\\..+`);
+    });
+  }
+});
