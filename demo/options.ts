@@ -135,9 +135,10 @@ function assertRedis({ redisHost, redisPort, redisUrl, redisCluster, redisSentin
 /** The number of the database that a URL of Redis names, 0 where it names none; undefined where it is no such URL. */
 function databaseIn(text: string): number | undefined {
   try {
-    const { protocol, username, password, pathname } = new URL(text);
+    const { protocol, username, password, hostname, port, pathname } = new URL(text);
     decodeURIComponent(username + password);
-    return /^rediss?:$/.test(protocol) && /^(\/\d*)?$/.test(pathname) ? Number(pathname.slice(1)) : undefined;
+    const isRedis = /^rediss?:$/.test(protocol) && hostname !== "" && port !== "0" && /^(\/\d*)?$/.test(pathname);
+    return isRedis ? Number(pathname.slice(1)) : undefined;
   } catch {
     return undefined;
   }

@@ -123,17 +123,16 @@ function notThere(place: Place, error: unknown): StartError {
   const reason = describe(error);
   const address = addressOf(place);
   if (error instanceof ErrorReply) {
-    const advice = /^(WRONGPASS|NOAUTH|NOPERM)/.test(reason) ? " Put its user and password into --redis-url." : "";
+    const advice = /^(WRONGPASS|NOAUTH)/.test(reason) ? " Put its user and password into --redis-url." : "";
     return new StartError(`Redis at ${address} refuses (${reason}).${advice}`);
   }
   if (isOfCertificate(error)) {
-    const advice = /SELF_SIGNED|UNABLE_TO/.test(codeOf(error)) ? " Name its CA in NODE_EXTRA_CA_CERTS." : "";
+    const advice = /SELF_SIGNED|UNABLE_TO|SIGNATURE/.test(codeOf(error)) ? " Name its CA in NODE_EXTRA_CA_CERTS." : "";
     return new StartError(`Redis at ${address} is not trusted (${reason}).${advice}`);
   }
-  return new StartError(
-    `No Redis at ${address} (${reason}). ` +
-      "Start one there, name another with --redis-host and --redis-port, or name none to get a private one.",
-  );
+  const another = "Start one there, name another with --redis-host and --redis-port";
+  const orNone = place.isCluster || place.masterName !== undefined ? "" : ", or name none to get a private one";
+  return new StartError(`No Redis at ${address} (${reason}). ${another}${orNone}.`);
 }
 
 const isOfCertificate = (error: unknown) => /CERT|SELF_SIGNED|UNABLE_TO_VERIFY/.test(codeOf(error));

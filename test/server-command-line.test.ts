@@ -314,6 +314,8 @@ describe("a mistake on the command line", AT_ONCE, () => {
     [["--redis-url", "redis://user%zz:s3cret@localhost"], /redis-url must look like/i],
     [["--redis-url", "redis://:s3cret%@localhost"], /redis-url must look like/i],
     [["--redis-url", "redis://:s3cret@localhost/three"], /redis-url must look like/i],
+    [["--redis-url", "redis:///3"], /redis-url must look like/i],
+    [["--redis-url", "redis://:s3cret@localhost:0"], /redis-url must look like/i],
     [["--redis-url", "redis://:s3cret@localhost/1/2"], /redis-url must look like/i],
     [["--redis-cluster", "--redis-url", "redis://:s3cret@localhost/1"], /redis-url must not name a database/i],
     [["--redis-cluster", "--redis-sentinel", "mymaster"], /redis-cluster and --redis-sentinel exclude each other/i],
