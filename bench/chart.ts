@@ -1,7 +1,7 @@
 /** Two charts as SVG by hand, each for light and for dark pages. */
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { type GrowthResult, isRaw } from "./growth.ts";
+import { type GrowthResult, isRaw, RAW_READ } from "./growth.ts";
 import { type HttpResult, OURS } from "./http.ts";
 import { rounded } from "./statistics.ts";
 
@@ -43,10 +43,10 @@ const WIDTH = 760;
 const FONT = "font-family=\"system-ui, -apple-system, 'Segoe UI', sans-serif\"";
 
 export function drawCharts(http: HttpResult[], growth: GrowthResult[]): void {
-  const ours = growth.filter((result) => !isRaw(result));
+  const shown = growth.filter((result) => !isRaw(result) || result.operation === RAW_READ);
   for (const theme of THEMES) {
     write(`chart-requests-${theme.name}.svg`, requestsChart(http, theme));
-    write(`chart-growth-${theme.name}.svg`, growthChart(ours, theme));
+    write(`chart-growth-${theme.name}.svg`, growthChart(shown, theme));
   }
 }
 
@@ -66,47 +66,44 @@ function requestsChart(http: HttpResult[], theme: Theme): string {
   <text x="${(left + width + 10).toFixed(1)}" y="${y + 19}" font-size="14" font-weight="${weight}" fill="${theme.ink}">${number(requestsPerSecond)}</text>`;
   });
   const title = "GET /session: requests a second";
-  const note = "One Node process, one Redis, 64 connections. Longer is better.";
+  const note = "One Node process on one core, one Redis. Longer is better.";
   return svg(title, note, top + sorted.length * step + 12, theme, bars.join(""));
 }
 
-/** Operations a second by number of sessions, which grows tenfold from mark to mark. */
+/** Speed by number of sessions, in percent of that with the fewest, measured side by side; tenfold from mark to mark. */
 function growthChart(growth: GrowthResult[], theme: Theme): string {
   const sizes = Array.from(new Set(growth.map(({ sessions }) => sessions)));
   const operations = Array.from(new Set(growth.map(({ operation }) => operation)));
-  const largest = Math.max(...growth.map(({ pace }) => pace.operationsPerSecond));
-  const gridStep = largest > 40_000 ? 20_000 : 10_000;
-  const highest = Math.ceil(largest / gridStep) * gridStep;
+  const gridStep = 20;
+  const highest = Math.ceil(Math.max(...growth.map(percentOf)) / gridStep) * gridStep;
   const [left, top, width, height] = [70, 76, 450, 260];
   const x = (sessions: number) => left + (sizes.indexOf(sessions) / Math.max(1, sizes.length - 1)) * width;
-  const y = (pace: number) => top + height - (pace / highest) * height;
+  const y = (percent: number) => top + height - (percent / highest) * height;
   const grid = Array.from({ length: highest / gridStep + 1 }, (_, index) => index * gridStep).map(
-    (pace) => `
-  <line x1="${left}" y1="${y(pace)}" x2="${left + width}" y2="${y(pace)}" stroke="${theme.grid}"/>
-  <text x="${left - 10}" y="${y(pace) + 5}" text-anchor="end" font-size="13" fill="${theme.faint}">${number(pace)}</text>`,
+    (percent) => `
+  <line x1="${left}" y1="${y(percent)}" x2="${left + width}" y2="${y(percent)}" stroke="${theme.grid}"/>
+  <text x="${left - 10}" y="${y(percent) + 5}" text-anchor="end" font-size="13" fill="${theme.faint}">${percent}%</text>`,
   );
   const marks = sizes.map(
     (sessions) => `
   <text x="${x(sessions)}" y="${top + height + 24}" text-anchor="middle" font-size="13" fill="${theme.faint}">${number(sessions)}</text>`,
   );
   const last = sizes.at(-1);
-  const paceAtLast = (name: string) =>
-    growth.find(({ operation, sessions }) => operation === name && sessions === last)?.pace.operationsPerSecond ?? 0;
-  const fromTheTop = operations.toSorted((one, other) => paceAtLast(other) - paceAtLast(one));
+  const atLast = growth.filter(({ sessions }) => sessions === last);
+  const fromTheTop = atLast.toSorted((one, other) => percentOf(other) - percentOf(one));
   let labelBelow = Number.NEGATIVE_INFINITY;
-  const lines = fromTheTop.map((name) => {
-    const color = theme.lines[operations.indexOf(name) % theme.lines.length];
+  const lines = fromTheTop.map((result) => {
+    const name = result.operation;
+    const color = isRaw(result) ? theme.other : theme.lines[operations.indexOf(name) % theme.lines.length];
     const points = growth.filter(({ operation }) => operation === name);
-    const path = points.map(
-      ({ sessions, pace }) => `${x(sessions).toFixed(1)},${y(pace.operationsPerSecond).toFixed(1)}`,
-    );
-    labelBelow = Math.max(labelBelow + 18, y(paceAtLast(name)) + 5); // labels do not lie on each other
+    const path = points.map((point) => `${x(point.sessions).toFixed(1)},${y(percentOf(point)).toFixed(1)}`);
+    labelBelow = Math.max(labelBelow + 18, y(percentOf(result)) + 5); // labels do not lie on each other
     return `
   <polyline points="${path.join(" ")}" fill="none" stroke="${color}" stroke-width="2.5" stroke-linejoin="round"/>
   <text x="${left + width + 12}" y="${labelBelow.toFixed(1)}" font-size="14" fill="${color}">${name}</text>`;
   });
-  const title = "Operations a second by number of sessions in Redis";
-  const note = "64 in flight on one client. Flat is good: a million sessions cost each one nothing.";
+  const title = "Speed by number of sessions in Redis";
+  const note = "Operations a second, in percent of those with the fewest sessions. 64 in flight on one client.";
   return svg(title, note, top + height + 48, theme, [...grid, ...marks, ...lines].join(""));
 }
 
@@ -120,6 +117,7 @@ function svg(title: string, note: string, height: number, theme: Theme, content:
 `;
 }
 
+const percentOf = ({ ratioToSmallest }: GrowthResult) => ratioToSmallest * 100;
 const number = (value: number) => rounded(value).toLocaleString("en");
 
 function write(name: string, content: string): void {

@@ -50,7 +50,7 @@ const SHAPES = [
   { fields: 5, valueBytes: 700 },
   { fields: 1, valueBytes: 4000 },
 ];
-const RAW_READ = "HGETALL";
+export const RAW_READ = "HGETALL";
 const RAW_WRITE = "HINCRBY";
 export const isRaw = ({ operation }: GrowthResult) => operation === RAW_READ || operation === RAW_WRITE;
 const GUIDE_FIELDS: Fields = { username: "andrew", page_views: "1" };

@@ -18,13 +18,13 @@ import { targetsOf } from "./targets.ts";
 
 const FULL = {
   start: 5,
-  http: { rounds: 5, secondsPerRound: 1, warmUpSeconds: 1, connections: 64, sessions: 1000 },
+  http: { rounds: 5, secondsPerRound: 1, warmUpSeconds: 1, connections: 256, sessions: 1000 },
   store: { rounds: 5, operationsPerRound: { 1: 2000, 64: 5000, 1024: 5000 } },
   growth: { rounds: 5, operationsPerRound: 5000, sizes: [1000, 10_000, 100_000, 1_000_000] },
 };
 const QUICK: typeof FULL = {
   start: 2,
-  http: { rounds: 2, secondsPerRound: 0.3, warmUpSeconds: 0.4, connections: 64, sessions: 1000 },
+  http: { rounds: 2, secondsPerRound: 0.3, warmUpSeconds: 0.4, connections: 256, sessions: 1000 },
   store: { rounds: 2, operationsPerRound: { 1: 1000, 64: 1000, 1024: 1000 } },
   growth: { rounds: 3, operationsPerRound: 3000, sizes: [1000, 10_000, 100_000] },
 };

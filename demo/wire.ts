@@ -12,7 +12,8 @@ export interface WireEntry {
 }
 
 interface Sent {
-  args: readonly string[];
+  args: readonly unknown[];
+  key: unknown;
   start: number;
   end: number;
 }
@@ -25,8 +26,8 @@ const sent = new Map<object, Sent>();
 
 const subscriber = {
   start(message: object) {
-    const args = "args" in message && Array.isArray(message.args) ? message.args.map(String) : [];
-    sent.set(message, { args, start: performance.now(), end: Number.NaN });
+    const args: unknown[] = "args" in message && Array.isArray(message.args) ? message.args : [];
+    sent.set(message, { args, key: args[isScript(args) ? 3 : 1], start: performance.now(), end: Number.NaN });
   },
   asyncEnd(message: object) {
     const command = sent.get(message);
@@ -49,15 +50,16 @@ export function recordWire() {
   return {
     /** The commands on these keys, and on no one else's. */
     entries(keys: string[]): WireEntry[] {
-      const since = Array.from(sent.values()).filter(({ start: at }) => at >= recording.start);
-      const ours = since.filter(({ args }) => args.some((arg) => keys.includes(arg)));
+      const ours: WireEntry[] = [];
       let trip = 0;
       let answered = Number.NEGATIVE_INFINITY;
-      return ours.map(({ args, start, end }) => {
+      for (const { args, key, start, end } of sent.values()) {
+        if (start < recording.start || !keys.some((ourKey) => ourKey === key)) continue;
         if (start >= answered) trip += 1;
         answered = Math.max(answered, end);
-        return { command: readable(args), ms: Math.round((end - start) * 100) / 100, trip };
-      });
+        ours.push({ command: readable(args.map(String)), ms: Math.round((end - start) * 100) / 100, trip });
+      }
+      return ours;
     },
     stop() {
       recordings.delete(recording);
@@ -71,12 +73,14 @@ export function recordWire() {
   };
 }
 
+const isScript = ([command]: readonly unknown[]) => command === "EVALSHA" || command === "EVAL";
+
 /**
  * A script's digest and the number of its keys say nothing to people, and the absolute limit is always the same. The
  * values that a session begins with stay out: they are personal.
  */
 function readable([command = "", ...args]: readonly string[]): string {
-  if (!command.startsWith("EVAL")) return [command, ...args.map(shortened)].join(" ");
+  if (!isScript([command])) return [command, ...args.map(shortened)].join(" ");
   const [, , key = "", operation = "", , ...rest] = args;
   const told = operation === "create" ? rest.filter((_, index) => index === 0 || index % 2 === 1) : rest;
   return [command, operation, ...[key, ...told].map(shortened)].join(" ");
