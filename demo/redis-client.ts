@@ -11,6 +11,7 @@ export interface Connection {
   destroy(): void;
 }
 
+/** What the demo asks of Redis. Each command is answered or refused within a second. */
 export interface Commands extends RedisScripting {
   pTTL(key: string): Promise<number>;
   /** Answered when every master has answered. */
@@ -40,7 +41,7 @@ export type ServerOptions = Omit<RedisClientOptions, "socket" | "commandOptions"
   socket: typeof SOCKET & { tls?: true };
 };
 
-/** A connection that is lost is tried again at once; after that, the watch sees to it. */
+/** A connection that is lost is tried again at once; after that, the watch sees to it. In milliseconds. */
 const SOCKET = {
   connectTimeout: 700,
   socketTimeout: 1000,

@@ -67,6 +67,7 @@ export function masterOf(name: string, seed: Server, options: ServerOptions, lis
       listeners.failed(error);
       throw error;
     }
+    closing.signal.throwIfAborted();
     client = newClient();
     await client.connect();
   }

@@ -1,133 +1,15 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Browser, type Reply, reservedPort, spawnServer, until } from "../demo-server.ts";
+import { Browser, reservedPort, spawnServer, until } from "../demo-server.ts";
 import { type SentinelNode, spawnSentinels } from "./redis-sentinel.ts";
+import { logIn, Traffic, Visitor } from "./traffic.ts";
 
 type Sentinels = Awaited<ReturnType<typeof spawnSentinels>>;
 
-const WORKERS = 10;
-const PAUSE_MS = 5;
-const ANSWER_LIMIT_MS = 5000; // about a second is promised, and the rest is for a busy machine
 const RECOVERY_LIMIT_MS = 20_000;
 const REJOIN_LIMIT_MS = 60_000;
 const TEST_LIMIT_MS = 150_000;
-
-/** A session that nobody else uses, and what is known of it. */
-class Visitor {
-  readonly username: string;
-  readonly browser: Browser;
-  /** Page views that are kept for certain, and that were asked for. */
-  kept = 1;
-  tried = 1;
-
-  constructor(url: string, username: string) {
-    this.username = username;
-    this.browser = new Browser(url);
-  }
-
-  get key(): string {
-    return `session:${this.browser.sessionId}`;
-  }
-
-  async logIn(): Promise<void> {
-    const { status, text } = await this.browser.post("/login", { username: this.username, ttl: "3600" });
-    assert.equal(status, 200, text);
-  }
-
-  async assertThere(browser = this.browser): Promise<number> {
-    return this.#assertMine(await browser.get("/session?refresh=false"), this.kept);
-  }
-
-  async look(isLossy: boolean): Promise<number> {
-    return this.#judge(await this.browser.get("/session"), this.kept, isLossy);
-  }
-
-  async count(isLossy: boolean): Promise<number> {
-    this.tried += 1;
-    return this.#judge(await this.browser.post("/increment"), this.kept + (isLossy ? 0 : 1), isLossy);
-  }
-
-  #judge(reply: Reply, smallest: number, isLossy: boolean): number {
-    if (reply.status === 503) {
-      assert.match(reply.headers.get("retry-after") ?? "", /^[1-9]\d*$/);
-      assert.deepEqual(reply.setCookies, []);
-      return 503;
-    }
-    const views = this.#assertMine(reply, smallest);
-    if (!isLossy) this.kept = views;
-    return reply.status;
-  }
-
-  #assertMine({ status, json, setCookies, text }: Reply, smallest: number): number {
-    assert.equal(status, 200, text);
-    assert.deepEqual(setCookies, []);
-    assert.equal(json.session_id, this.browser.sessionId, text);
-    assert.equal(json.session?.["username"], this.username);
-    const views = Number(json.session["page_views"]);
-    assert.ok(views >= smallest && views <= this.tried, `${views} page views, not ${smallest} to ${this.tried}`);
-    assert.equal(json.page_views ?? views, views);
-    return views;
-  }
-}
-
-/** Page views and looks at all of the sessions, until it is told to stop. */
-class Traffic {
-  readonly wrong: string[] = [];
-  readonly statuses = new Map<number, number>();
-  slowest = 0;
-  /** Page views that were counted. */
-  counted = 0;
-  /** Set when a master is about to be lost, and with it what it has not handed on: nothing is kept for certain then. */
-  isLossy = false;
-  readonly #stopping = new AbortController();
-  readonly #workers: Promise<unknown>;
-
-  constructor(t: TestContext, visitors: Visitor[]) {
-    t.after(() => this.#stopping.abort());
-    const shares = Array.from({ length: WORKERS }, (_, i) => visitors.filter((_visitor, j) => j % WORKERS === i));
-    this.#workers = Promise.all(shares.map((share) => this.#work(share)));
-  }
-
-  /** Until so many more page views are counted. */
-  async goesOn(pageViews = 500, limit = RECOVERY_LIMIT_MS): Promise<void> {
-    const enough = this.counted + pageViews;
-    assert.ok(await until(() => this.counted >= enough, limit), "The traffic has come to a halt");
-  }
-
-  async stop(): Promise<void> {
-    this.#stopping.abort();
-    await this.#workers;
-  }
-
-  async #work(visitors: Visitor[]): Promise<void> {
-    for (let i = 0; !this.#stopping.signal.aborted; i++) {
-      const visitor = visitors[i % visitors.length]!;
-      const isCounting = i % 3 > 0;
-      const start = performance.now();
-      try {
-        const status = await (isCounting ? visitor.count(this.isLossy) : visitor.look(this.isLossy));
-        this.statuses.set(status, (this.statuses.get(status) ?? 0) + 1);
-        if (isCounting && status === 200) this.counted += 1;
-      } catch (error) {
-        this.wrong.push(String(error));
-      }
-      this.slowest = Math.max(this.slowest, performance.now() - start);
-      await sleep(PAUSE_MS);
-    }
-  }
-
-  assertRight(t: TestContext): void {
-    const counts = Array.from(this.statuses, ([status, count]) => `${count} × ${status}`).join(", ");
-    t.diagnostic(`${counts}; slowest answer ${this.slowest.toFixed()} ms`);
-    assert.deepEqual(this.wrong, []);
-    assert.ok(this.slowest < ANSWER_LIMIT_MS, `${this.slowest} ms`);
-  }
-
-  get refused(): number {
-    return this.statuses.get(503) ?? 0;
-  }
-}
 
 const serverOf = (t: TestContext, port: number, name = "mymaster") =>
   spawnServer(t, ["--port", "0", "--redis-sentinel", name, "--redis-port", String(port)]);
@@ -140,10 +22,7 @@ async function openDemo(
   const redis = await spawnSentinels(t, options);
   const server = serverOf(t, redis.sentinels[0]!.port);
   const { url } = await server.listening();
-  const visitors = Array.from({ length: sessions }, (_, i) => new Visitor(url, `visitor-${i}`));
-  for (let i = 0; i < sessions; i += WORKERS) {
-    await Promise.all(visitors.slice(i, i + WORKERS).map((visitor) => visitor.logIn()));
-  }
+  const visitors = await logIn(url, sessions);
   return { redis, server, url, visitors, master: (await redis.master())! };
 }
 
