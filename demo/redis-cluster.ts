@@ -1,5 +1,12 @@
 import { createCluster } from "redis";
-import { COMMAND_OPTIONS, type Connection, type Listeners, type Server, type ServerOptions } from "./redis-client.ts";
+import {
+  COMMAND_OPTIONS,
+  type Connection,
+  type Link,
+  type Listeners,
+  type Server,
+  type ServerOptions,
+} from "./redis-client.ts";
 
 const TOPOLOGY_REFRESH_MS = 500; // after a master is lost, the others are asked who has taken over
 const ANSWER_LIMIT_MS = 900;
@@ -12,6 +19,23 @@ export function clusterWith(node: Server, options: ServerOptions, { failed, read
     commandOptions: COMMAND_OPTIONS,
     topologyRefreshOnReconnectionAttemptStrategy: TOPOLOGY_REFRESH_MS,
   });
+  const hasAllSlots = () => !(cluster.slots as unknown[]).includes(undefined);
+  /** Broken while a slot has no master. node-redis would never ask again who has it, and offers no other way to ask. */
+  const slotMap: Link = {
+    get isOpen() {
+      return hasAllSlots();
+    },
+    get isReady() {
+      return hasAllSlots();
+    },
+    async connect() {
+      await cluster._slots.rediscover(); // oxlint-disable-line no-underscore-dangle -- see above
+      assertAllSlots();
+      ready();
+    },
+    destroy() {},
+    async ping() {},
+  };
   let failure: unknown;
   cluster
     .on("error", (error: Error) => failed((failure = error)))
@@ -22,19 +46,26 @@ export function clusterWith(node: Server, options: ServerOptions, { failed, read
       evalSha: (sha1, input) => inTime(cluster.evalSha(sha1, input)),
       eval: (script, input) => inTime(cluster.eval(script, input)),
       pTTL: (key) => inTime(cluster.pTTL(key)),
-      ping: () => inTime(Promise.all(cluster.masters.map(pingMaster))),
+      ping: () => inTime(pingAll()),
     },
-    links: () => cluster.masters.flatMap(({ client }) => client ?? []),
-    connect: () =>
-      cluster.connect().catch((error) => {
+    links: () => [slotMap, ...cluster.masters.flatMap(({ client }) => client ?? [])],
+    async connect() {
+      await cluster.connect().catch((error) => {
         throw failure ?? error; // "error" told why, and this error only that
-      }),
+      });
+      assertAllSlots();
+    },
     close: () => cluster.close(),
     destroy: () => cluster.destroy(),
   };
 
-  async function pingMaster(master: (typeof cluster.masters)[number]): Promise<unknown> {
-    return (await cluster.nodeClient(master)).ping();
+  async function pingAll(): Promise<void> {
+    assertAllSlots();
+    await Promise.all(cluster.masters.map(async (master) => (await cluster.nodeClient(master)).ping()));
+  }
+
+  function assertAllSlots(): void {
+    if (!hasAllSlots()) throw new Error("some slots of the cluster have no master");
   }
 }
 

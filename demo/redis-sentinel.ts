@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { createClient } from "redis";
+import { createClient, ErrorReply } from "redis";
 import {
   clientOf,
   type Connection,
@@ -13,12 +13,13 @@ const ASK_EVERY_MS = 1000;
 
 /**
  * The master that the Sentinels call by this name, followed to wherever it moves. User, password and database are the
- * master's; Sentinels are asked without. node-redis has a client for this too; but with that, every command waits while
- * a Sentinel that hangs is being asked, however well the master is.
+ * master's. node-redis has a client for this too; but with that, every command waits while a Sentinel that hangs is
+ * being asked, however well the master is.
  */
 export function masterOf(name: string, seed: Server, options: ServerOptions, listeners: Listeners): Connection {
   const socket = { ...options.socket, reconnectStrategy: () => false as const }; // the Sentinels are asked first
   let sentinels = [seed];
+  let areLocked = false;
   let address = seed;
   let client = newClient();
   const closing = new AbortController();
@@ -93,9 +94,22 @@ export function masterOf(name: string, seed: Server, options: ServerOptions, lis
     throw failures.at(-1);
   }
 
-  /** The Sentinels know each other: those that answered last are asked first the next time. */
+  /** Sentinels that want a password are taken to have the master's; others may not know the master's user. */
   async function askSentinel(sentinel: Server): Promise<Server> {
-    const asking = createClient({ socket: { ...socket, ...sentinel } }).on("error", () => {}); // connect() rejects too
+    try {
+      return await ask(sentinel);
+    } catch (error) {
+      const isLocked = error instanceof ErrorReply && error.message.startsWith("NOAUTH");
+      if (!isLocked || areLocked) throw error;
+      areLocked = true;
+      return ask(sentinel);
+    }
+  }
+
+  /** The Sentinels know each other: those that answered last are asked first the next time. */
+  async function ask(sentinel: Server): Promise<Server> {
+    const asking = createClient({ ...(areLocked && options), database: 0, socket: { ...socket, ...sentinel } });
+    asking.on("error", () => {}); // connect() rejects too
     try {
       await asking.connect();
       const [master, others] = await Promise.all([

@@ -132,7 +132,14 @@ function notThere(place: Place, error: unknown): StartError {
   }
   const another = "Start one there, name another with --redis-host and --redis-port";
   const orNone = place.isCluster || place.masterName !== undefined ? "" : ", or name none to get a private one";
-  return new StartError(`No Redis at ${address} (${reason}). ${another}${orNone}.`);
+  return new StartError(`No Redis at ${address} (${reason}). ${another}${orNone}.${adviceOnTls(place, reason)}`);
+}
+
+/** A server that expects TLS and hears none hangs up; one that expects none waits for more, or answers what is no TLS. */
+function adviceOnTls({ url }: Place, reason: string): string {
+  const [isLikely, is, scheme] =
+    url.protocol === "rediss:" ? [/timeout|SSL/, "does without", "redis"] : [/RESET|closed/, "uses", "rediss"];
+  return isLikely.test(reason) ? ` If what is there ${is} TLS, write ${scheme}:// in --redis-url.` : "";
 }
 
 const isOfCertificate = (error: unknown) => /CERT|SELF_SIGNED|UNABLE_TO_VERIFY/.test(codeOf(error));
@@ -141,7 +148,9 @@ const codeOf = (error: unknown) => (error instanceof Error && "code" in error ? 
 /** A refused connection to "localhost" is an AggregateError, whose message is empty and whose code tells. */
 function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  return error.message || codeOf(error) || error.name;
+  const code = codeOf(error);
+  if (code.startsWith("ERR_SSL")) return code; // its message is several lines of OpenSSL's own
+  return error.message || code || error.name;
 }
 
 function sayThatItBuilds(): void {

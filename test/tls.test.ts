@@ -186,16 +186,21 @@ describe("a Redis that is not trusted or not understood", { skip, concurrency: 3
     });
   }
 
-  for (const [what, scheme, isTls] of [
-    ["it expects TLS, and the URL says redis", "redis", true],
-    ["it expects none, and the URL says rediss", "rediss", false],
+  for (const [what, scheme, isTls, advice] of [
+    ["it expects TLS, and the URL says redis", "redis", true, "If what is there uses TLS, write rediss://.+"],
+    [
+      "it expects none, and the URL says rediss",
+      "rediss",
+      false,
+      "If what is there does without TLS, write redis://.+",
+    ],
   ] as const) {
     test(`ends the start with one line that names the place: ${what}`, async (t) => {
       const { port, tlsPort } = await spawnTlsRedis(t);
       const asked = isTls ? tlsPort : port;
       const ended = await serverOf(t, `${scheme}://localhost:${asked}`, ours.file).end();
       assert.deepEqual([ended.code, ended.stdout], [1, ""], ended.stderr);
-      assert.match(ended.stderr, new RegExp(`^No Redis at localhost:${asked} \\(.+\\)\\..+\\n$`));
+      assert.match(ended.stderr, new RegExp(`^No Redis at localhost:${asked} \\(.+\\)\\..+\\. ${advice}\\.\\n$`));
     });
   }
 });

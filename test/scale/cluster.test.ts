@@ -180,6 +180,27 @@ test("all nodes that hang for two seconds are a 503, and cost nothing", { timeou
   await assertAllThere(visitors);
 });
 
+test("slots that no master has are found when one takes them", { timeout: 60_000 }, async (t) => {
+  const cluster = await spawnCluster(t, { replicas: 0 });
+  const [lost, ...others] = cluster.nodes;
+  const [heir] = others;
+  const server = clusterServer(t, heir!.port);
+  const { url } = await server.listening();
+  const health = followHealth(t, url);
+  await lost!.kill();
+  for (const { send } of others) await send("CLUSTER", "FORGET", lost!.id);
+  await sleep(2000); // for the server to ask who is there
+  assert.equal(health.isWell(), false);
+  await heir!.send("CLUSTER", "ADDSLOTSRANGE", "0", "5460");
+  const isAgreed = async () => {
+    const states = await Promise.all(others.map(({ send }) => send("CLUSTER", "INFO")));
+    return states.every((state) => String(state).includes("cluster_state:ok"));
+  };
+  assert.ok(await until(isAgreed, RECOVERY_LIMIT_MS), "The nodes do not agree");
+  assert.ok(await until(health.isWell, RECOVERY_LIMIT_MS), "It does not recover");
+  for (const visitor of await logIn(url, 100)) await visitor.count(false);
+});
+
 describe("--redis-cluster", () => {
   test("takes any node, master or replica", { timeout: 60_000 }, async (t) => {
     const { nodes } = await spawnCluster(t);
@@ -191,6 +212,14 @@ describe("--redis-cluster", () => {
         assert.equal((await new Browser(url).get("/healthz")).status, 200);
       }),
     );
+  });
+
+  test("ends with one line at a cluster whose slots are not all given out", async (t) => {
+    const { port, send } = await spawnRedis(t, ["--cluster-enabled", "yes"]);
+    await send("CLUSTER", "ADDSLOTSRANGE", "0", "16000");
+    const { code, stdout, stderr } = await clusterServer(t, port).end();
+    assert.deepEqual([code, stdout], [1, ""]);
+    assert.match(stderr, new RegExp(`^No Redis at localhost:${port} \\(cluster\\) \\(some slots .+\\)\\..+\\n$`));
   });
 
   test("ends with one line at a Redis that is no cluster", async (t) => {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Browser, reservedPort, spawnServer, until } from "../demo-server.ts";
-import { type SentinelNode, spawnSentinels } from "./redis-sentinel.ts";
+import { Browser, reservedPort, spawnRedis, spawnServer, until } from "../demo-server.ts";
+import { type SentinelNode, spawnSentinel, spawnSentinels } from "./redis-sentinel.ts";
 import { logIn, Traffic, Visitor } from "./traffic.ts";
 
 type Sentinels = Awaited<ReturnType<typeof spawnSentinels>>;
@@ -198,6 +198,18 @@ test("user, password and database are the master's, before and after a failover"
   assert.match(String(await successor.send("CLIENT", "LIST")), / db=2 .* user=demo /);
   const { stdout: said, stderr } = await server.stop("SIGTERM");
   assert.doesNotMatch(said + stderr, /s3cret/);
+});
+
+test("a Sentinel that wants a password gets the master's", async (t) => {
+  const master = await spawnRedis(t);
+  const sentinel = await spawnSentinel(t, master.port);
+  for (const { send } of [master, sentinel]) await send("ACL", "SETUSER", "default", "resetpass", ">s3cret");
+  const { port } = sentinel;
+  const lines = "refuses \\(NOAUTH.+\\)\\. Put its user and password into --redis-url\\.";
+  await assertOneLine(serverOf(t, port), `Redis at ${here(port)} ${lines}`);
+  const environment = { REDIS_URL: `redis://:s3cret@localhost:${port}` };
+  const { url } = await spawnServer(t, ["--port", "0", "--redis-sentinel", "mymaster"], environment).listening();
+  for (const visitor of await logIn(url, 5)) assert.equal(await visitor.count(false), 200);
 });
 
 const here = (port: number, name = "mymaster") => `localhost:${port} \\(Sentinel of ${name}\\)`;
