@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { readFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { after, describe, test } from "node:test";
 import { createClient } from "redis";
@@ -9,17 +8,15 @@ import { OutageLog } from "../demo/outage-log.ts";
 import { openRedis } from "../demo/redis.ts";
 import type { DemoData } from "../demo/routes.ts";
 import { RedisSessionStore } from "../session-store.ts";
+import { PASSWORD, RULES, USER, WITH_A_DATABASE } from "./acl-of-readme.ts";
 import { Browser, spawnRedis, spawnServerWith } from "./demo-server.ts";
 
-const README = await readFile(new URL("../README.md", import.meta.url), "utf8");
-const [, USER, PASSWORD, line] = /`ACL SETUSER (\w+) on >(\w+) (~[^`]+)`/.exec(README) as unknown as string[];
-const RULES = line!.split(/\s+/);
 const COMMANDS = RULES.filter((rule) => rule.startsWith("+")).map((rule) => rule.slice(1));
 const OF_EVERYBODY = ["auth", "hello", "quit", "reset"];
 
 const redis = await spawnRedis({ after });
 const setUser = (name: string, rules: string[]) => redis.send("ACL", "SETUSER", name, "on", `>${PASSWORD}`, ...rules);
-await setUser(USER!, RULES);
+await setUser(USER, RULES);
 
 /** A store as this user, for as long as the action takes. */
 async function asUser<Result>(
@@ -27,7 +24,7 @@ async function asUser<Result>(
   action: (store: RedisSessionStore, send: (...command: string[]) => Promise<unknown>) => Promise<Result>,
 ): Promise<Result> {
   const socket = { host: "127.0.0.1", port: redis.port, reconnectStrategy: false } as const;
-  const client = createClient({ username, password: PASSWORD!, socket }).on("error", () => {}); // each command says so
+  const client = createClient({ username, password: PASSWORD, socket }).on("error", () => {}); // each command says so
   await client.connect();
   try {
     return await action(new RedisSessionStore({ redis: client }), (...command) => client.sendCommand(command));
@@ -81,9 +78,9 @@ async function requestsThatFail(url: string): Promise<string[]> {
 }
 
 /** The same with a demo in this process, which is soon there and soon gone. */
-async function requestsThatFailAs(username: string): Promise<string[]> {
+async function requestsThatFailAs(username: string, database = ""): Promise<string[]> {
   const outages = Object.assign(new OutageLog(), { failed: () => {}, recovered: () => {} });
-  const redisUrl = `redis://${username}:${PASSWORD}@127.0.0.1:${redis.port}`;
+  const redisUrl = `redis://${username}:${PASSWORD}@127.0.0.1:${redis.port}${database}`;
   const connection = await openRedis({ redisUrl }, outages);
   const store = new RedisSessionStore<DemoData>({ redis: connection.client });
   const { signal: stopping } = new AbortController();
@@ -124,12 +121,12 @@ describe("the user that the README gives to the store", { timeout: 60_000 }, () 
   test("is given commands, one pattern of keys and no more", () => {
     const others = RULES.filter((rule) => !rule.startsWith("+"));
     assert.deepEqual(others, ["~session:*", "resetchannels", "-@all"]);
-    assert.ok(COMMANDS.length > 5, line);
+    assert.ok(COMMANDS.length > 5);
     assert.equal(new Set(COMMANDS).size, COMMANDS.length);
   });
 
   test("is enough for every operation of the store and every route of the demo", async () => {
-    assert.deepEqual(await whatFails(USER!), []);
+    assert.deepEqual(await whatFails(USER), []);
   });
 
   test("is enough for the demo in a process of its own, whether or not Redis knows the script", async (t) => {
@@ -153,6 +150,12 @@ describe("the user that the README gives to the store", { timeout: 60_000 }, () 
     });
   }
 
+  test("needs more where the URL names a database, and no more than that", async () => {
+    await assert.rejects(requestsThatFailAs(USER, "/3"), /NOPERM.*select/);
+    await setUser("with-database", [...RULES, ...WITH_A_DATABASE]);
+    assert.deepEqual(await requestsThatFailAs("with-database", "/3"), []);
+  });
+
   test("may run no other command", async () => {
     const all = (await redis.send("COMMAND", "LIST")) as string[];
     const families = new Set(all.filter((name) => name.includes("|")).map((name) => name.split("|")[0]!));
@@ -161,7 +164,7 @@ describe("the user that the README gives to the store", { timeout: 60_000 }, () 
       const [[, arity]] = (await redis.send("COMMAND", "INFO", command)) as [[string, number]];
       const words = command.split("|");
       const args = Array.from({ length: Math.abs(arity) - words.length }, () => "session:1");
-      const verdict = String(await redis.send("ACL", "DRYRUN", USER!, ...words, ...args));
+      const verdict = String(await redis.send("ACL", "DRYRUN", USER, ...words, ...args));
       if (!verdict.includes("has no permissions to run")) allowed.push(command);
     }
     assert.deepEqual(new Set(allowed), new Set([...COMMANDS, ...OF_EVERYBODY]));
@@ -190,7 +193,7 @@ describe("the user that the README gives to the store", { timeout: 60_000 }, () 
   ];
   for (const command of forbidden) {
     test(`is refused ${command.join(" ")}`, async () => {
-      await asUser(USER!, async (_store, send) => {
+      await asUser(USER, async (_store, send) => {
         await assert.rejects(send(...command), /NOPERM|The user executing the script can't (run|access)/);
       });
     });
@@ -203,6 +206,6 @@ describe("the user that the README gives to the store", { timeout: 60_000 }, () 
       const { commands, keys, channels } = (await redis.send("ACL", "GETUSER", name)) as Record<string, unknown>;
       return { commands, keys, channels };
     };
-    assert.deepEqual(await rightsOf("grown"), await rightsOf(USER!));
+    assert.deepEqual(await rightsOf("grown"), await rightsOf(USER));
   });
 });

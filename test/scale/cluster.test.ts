@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { ON_A_CLUSTER, PASSWORD, RULES, USER } from "../acl-of-readme.ts";
 import { Browser, spawnRedis, spawnServer, until } from "../demo-server.ts";
 import { type ClusterNode, spawnCluster } from "./redis-cluster.ts";
 import { logIn, PAUSE_MS, Traffic, type Visitor, WORKERS } from "./traffic.ts";
@@ -212,6 +213,32 @@ describe("--redis-cluster", () => {
         assert.equal((await new Browser(url).get("/healthz")).status, 200);
       }),
     );
+  });
+
+  test("takes what the README adds to its user, of which all is needed", { timeout: 60_000 }, async (t) => {
+    const { nodes } = await spawnCluster(t, { replicas: 0 });
+    const setUser = (...rules: string[]) =>
+      Promise.all(nodes.map(({ send }) => send("ACL", "SETUSER", USER, "on", `>${PASSWORD}`, ...rules)));
+    const redisUrl = `redis://${USER}:${PASSWORD}@127.0.0.1:${nodes[0]!.port}`;
+    const serverOfUser = () => spawnServer(t, ["--port", "0", "--redis-url", redisUrl, "--redis-cluster"]);
+    await setUser(...RULES);
+    const { code, stderr } = await serverOfUser().end();
+    assert.equal(code, 1);
+    assert.match(stderr, /NOPERM.*cluster\|slots/);
+
+    await setUser(...ON_A_CLUSTER);
+    const { url } = await serverOfUser().listening();
+    const [visitor] = await logIn(url, 1);
+    const slot = String(await nodes[0]!.send("CLUSTER", "KEYSLOT", visitor!.key));
+    const counts = await Promise.all(nodes.map(({ send }) => send("CLUSTER", "COUNTKEYSINSLOT", slot)));
+    const from = nodes[counts.indexOf(1)]!;
+    const to = nodes[counts.indexOf(0)]!;
+    await to.send("CLUSTER", "SETSLOT", slot, "IMPORTING", from.id);
+    await from.send("CLUSTER", "SETSLOT", slot, "MIGRATING", to.id);
+    await from.send("MIGRATE", "127.0.0.1", String(to.port), visitor!.key, "0", "1000");
+    assert.equal(await visitor!.count(false), 200);
+    await setUser("-asking");
+    assert.equal(await visitor!.count(false), 503);
   });
 
   test("ends with one line at a cluster whose slots are not all given out", async (t) => {

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { createSentinel } from "redis";
+import { RedisSessionStore } from "../../session-store.ts";
 import { Browser, reservedPort, spawnRedis, spawnServer, until } from "../demo-server.ts";
 import { type SentinelNode, spawnSentinel, spawnSentinels } from "./redis-sentinel.ts";
 import { logIn, Traffic, Visitor } from "./traffic.ts";
@@ -211,6 +213,39 @@ test("a Sentinel that wants a password gets the master's", async (t) => {
   const { url } = await spawnServer(t, ["--port", "0", "--redis-sentinel", "mymaster"], environment).listening();
   for (const visitor of await logIn(url, 5)) assert.equal(await visitor.count(false), 200);
 });
+
+test(
+  "node-redis' own Sentinel client serves the store, before and after a failover",
+  { timeout: 90_000 },
+  async (t) => {
+    const { name, nodes, sentinels, waitUntilReplicated } = await spawnSentinels(t);
+    const client = createSentinel({
+      name,
+      sentinelRootNodes: sentinels.map(({ port }) => ({ host: "127.0.0.1", port })),
+      maxCommandRediscovers: 0,
+    });
+    t.after(() => client.destroy());
+    await client.on("error", () => {}).connect();
+    const store = new RedisSessionStore({ redis: client });
+    const id = await store.createSession({ page_views: 0 });
+    await store.incrementField(id, "page_views");
+    const newId = (await store.rotateSession(id))!;
+    await waitUntilReplicated();
+    await nodes[0]!.kill();
+    let [counted, tried] = [1, 1];
+    const isBack = async () => {
+      tried += 1;
+      const views = await store.incrementField(newId, "page_views").catch(() => undefined);
+      if (views !== undefined) counted += 1;
+      return views !== undefined;
+    };
+    assert.ok(await until(isBack, RECOVERY_LIMIT_MS), "It does not recover");
+    const views = Number((await store.getSession(newId))!["page_views"]);
+    assert.ok(views >= counted && views <= tried, `${views} page views, not ${counted} to ${tried}`);
+    assert.equal(await store.getSession(id), null);
+    assert.equal(await store.deleteSession(newId), true);
+  },
+);
 
 const here = (port: number, name = "mymaster") => `localhost:${port} \\(Sentinel of ${name}\\)`;
 
