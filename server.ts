@@ -3,11 +3,11 @@
  */
 import { once } from "node:events";
 import { type AddressInfo, Server as NetServer } from "node:net";
-import { createDemoServer } from "./demo/app.ts";
+import { createDemoServer } from "./demo/http/server.ts";
 import { parseOptions, StartError } from "./demo/options.ts";
-import { OutageLog } from "./demo/outage-log.ts";
-import { openRedis, type Redis } from "./demo/redis.ts";
-import type { DemoData } from "./demo/routes.ts";
+import { OutageLog } from "./demo/redis/outage-log.ts";
+import { openRedis, type Redis } from "./demo/redis/connect.ts";
+import type { DemoData } from "./demo/http/handlers.ts";
 import { RedisSessionStore } from "./session-store.ts";
 
 const DEFAULT_TTL = 60; // seconds: short, so that one can watch it run out

@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { cpus } from "node:os";
-import { findProgram } from "../demo/find-program.mjs";
+import { findProgram } from "../demo/redis/find-program.mjs";
 
 const TASKSET = cpus().length > 1 ? findProgram("taskset") : undefined;
 

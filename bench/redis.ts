@@ -1,5 +1,5 @@
 import { createClient } from "redis";
-import { startPrivateRedis } from "../demo/private-redis.ts";
+import { startPrivateRedis } from "../demo/redis/private.ts";
 import { OTHERS, pin } from "./cores.ts";
 
 /** A Redis of our own, in memory and on the loopback, so that nothing on this machine is touched. */

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { type BrowserContext, test as base, expect, type Page } from "playwright/test";
 import { createClient } from "redis";
-import { startPrivateRedis } from "../demo/private-redis.ts";
+import { startPrivateRedis } from "../demo/redis/private.ts";
 
 interface Redis {
   host: string;

@@ -131,7 +131,7 @@ async function mayInstall() {
 
 /** @param {...string} programs */
 async function has(...programs) {
-  const { findProgram } = await import("../demo/find-program.mjs");
+  const { findProgram } = await import("../demo/redis/find-program.mjs");
   return findProgram(...programs) !== undefined;
 }
 

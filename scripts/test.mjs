@@ -9,12 +9,12 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { findProgram } from "../demo/find-program.mjs";
+import { findProgram } from "../demo/redis/find-program.mjs";
 
 /** @typedef {{ passed: number, failed: number, skipped: number }} Counts */
 
 const FILE_LIMIT_MS = 300_000; // a test file that hangs is ended and counts as failed
-const ON_CLUSTER = /^(store-operations|store-races|http-contract)\.test\.ts$/;
+const ON_CLUSTER = /(store\/operations|store\/races|http\/contract)\.test\.ts$/;
 const FAILED = { passed: 0, failed: 1, skipped: 0 };
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
@@ -28,31 +28,32 @@ console.log(`${sum("passed")} passed, ${sum("failed")} failed${andSkipped}`);
 process.exitCode = sum("failed") > 0 ? 1 : 0;
 
 function runAll() {
-  const counts = [runNodeTests("test", /\.test\.ts$/)];
+  const counts = [runNodeTests(/^test\/(store|http|faults)\//)];
   if (findProgram("redis-server") && findProgram("valkey-server")) {
-    counts.push(runNodeTests("test", /^store-.*\.test\.ts$/, { environment: { TEST_SERVER: "valkey-server" } }));
+    counts.push(runNodeTests(/^test\/store\//, { environment: { TEST_SERVER: "valkey-server" } }));
   }
   if (process.argv.includes("--scale")) {
     counts.push(
-      runNodeTests("test/scale", /\.test\.ts$/, { concurrency: 1 }),
-      runNodeTests("test", ON_CLUSTER, { concurrency: 1, environment: { TEST_SERVER: "cluster" } }),
+      runNodeTests(/^test\/scale\//, { concurrency: 1 }),
+      runNodeTests(ON_CLUSTER, { concurrency: 1, environment: { TEST_SERVER: "cluster" } }),
     );
   }
   return [...counts, runPlaywright()];
 }
 
 /**
- * @param {string} folder
- * @param {RegExp} names
+ * @param {RegExp} paths
  * @param {{ concurrency?: number, environment?: Record<string, string> }} [how]
  */
-function runNodeTests(folder, names, { concurrency = 2, environment = {} } = {}) {
+function runNodeTests(paths, { concurrency = 2, environment = {} } = {}) {
   const report = join(reports, "node.tap");
-  const files = readdirSync(folder).filter((name) => names.test(name));
+  const files = readdirSync("test", { recursive: true, encoding: "utf8" })
+    .map((name) => `test/${name.replaceAll("\\", "/")}`)
+    .filter((path) => path.endsWith(".test.ts") && paths.test(path));
   if (files.length === 0) return FAILED; // without files it would look for some, and find this script
   const isPassed = run(
     `node --import tsx --test --test-concurrency=${concurrency} --test-timeout=${FILE_LIMIT_MS} --test-reporter=spec --test-reporter-destination=stdout ` +
-      `--test-reporter=tap --test-reporter-destination="${report}" ${files.map((name) => `${folder}/${name}`).join(" ")}`,
+      `--test-reporter=tap --test-reporter-destination="${report}" ${files.join(" ")}`,
     environment,
   );
   return count(isPassed, () => {

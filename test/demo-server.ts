@@ -10,10 +10,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { text } from "node:stream/consumers";
 import { parseSetCookie } from "cookie";
 import { createClient } from "redis";
-import { createDemoServer } from "../demo/app.ts";
-import { OutageLog } from "../demo/outage-log.ts";
-import { openRedis as connectDemo } from "../demo/redis.ts";
-import type { DemoData } from "../demo/routes.ts";
+import { createDemoServer } from "../demo/http/server.ts";
+import { OutageLog } from "../demo/redis/outage-log.ts";
+import { openRedis as connectDemo } from "../demo/redis/connect.ts";
+import type { DemoData } from "../demo/http/handlers.ts";
 import { RedisSessionStore } from "../session-store.ts";
 import { costIn, newPrefix, openRedis } from "./redis.ts";
 

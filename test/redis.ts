@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after } from "node:test";
 import { createClient, createCluster } from "redis";
-import { startPrivateRedis } from "../demo/private-redis.ts";
+import { startPrivateRedis } from "../demo/redis/private.ts";
 import { RedisSessionStore, type RedisSessionStoreOptions } from "../session-store.ts";
 import { spawnCluster } from "./scale/redis-cluster.ts";
 

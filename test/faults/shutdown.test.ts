@@ -12,7 +12,7 @@ import {
   spawnServerWith,
   type SpawnedRedis,
   until,
-} from "./demo-server.ts";
+} from "../demo-server.ts";
 
 const AT_ONCE = { concurrency: 6, timeout: 60_000 };
 const STOP_LIMIT_MS = 6000; // the contract's five seconds, and one for a busy machine

@@ -1,13 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { createClient, ErrorReply } from "redis";
-import {
-  clientOf,
-  type Connection,
-  type Link,
-  type Listeners,
-  type Server,
-  type ServerOptions,
-} from "./redis-client.ts";
+import { clientOf, type Connection, type Link, type Listeners, type Server, type ServerOptions } from "./single.ts";
 
 const ASK_EVERY_MS = 1000;
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Browser, openDemo, type Reply, sendRaw } from "./demo-server.ts";
+import { type Browser, openDemo, type Reply, sendRaw } from "../demo-server.ts";
 
 const { redis, openApp, costOf } = await openDemo();
 

@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { generate } from "selfsigned";
-import { askRedis, Browser, type Lifetime, reservedPort, spawnRedis, spawnServer, until } from "./demo-server.ts";
-import { spawnSentinel } from "./scale/redis-sentinel.ts";
+import { askRedis, Browser, type Lifetime, reservedPort, spawnRedis, spawnServer, until } from "../demo-server.ts";
+import { spawnSentinel } from "../scale/redis-sentinel.ts";
 
 const PASSWORD = "s3cret/+@:%";
 const DAY_MS = 86_400_000;

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as fc from "fast-check";
-import { RedisSessionStore, type RedisScripting, SESSION_SCRIPT } from "../session-store.ts";
-import { assertExpiries, commandsDuring, neglect, newPrefix, openRedis, openStore } from "./redis.ts";
+import { RedisSessionStore, type RedisScripting, SESSION_SCRIPT } from "../../session-store.ts";
+import { assertExpiries, commandsDuring, neglect, newPrefix, openRedis, openStore } from "../redis.ts";
 
 const { redis, connect } = await openRedis();
 const connections = await Promise.all([connect(), connect(), connect(), connect()]);

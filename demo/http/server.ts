@@ -8,18 +8,18 @@ import {
   STATUS_CODES,
 } from "node:http";
 import type { Duplex } from "node:stream";
-import { type RedisSessionStore, RedisUnavailableError } from "../session-store.ts";
-import { type Answer, htmlAnswer, jsonAnswer } from "./answer.ts";
+import { type RedisSessionStore, RedisUnavailableError } from "../../session-store.ts";
+import { type Answer, htmlAnswer, jsonAnswer } from "./reply.ts";
 import { isCrossSite } from "./cross-site.ts";
 import { readForm } from "./form.ts";
 import { readFlash } from "./flash.ts";
 import { HttpError } from "./http-error.ts";
-import type { OutageLog } from "./outage-log.ts";
-import { createPage } from "./page.ts";
-import type { Redis } from "./redis.ts";
-import { createRoutes, type DemoData, type Parts, type Visit } from "./routes.ts";
+import type { OutageLog } from "../redis/outage-log.ts";
+import { createPage } from "../page/page.ts";
+import type { Redis } from "../redis/connect.ts";
+import { createRoutes, type DemoData, type Parts, type Visit } from "./handlers.ts";
 import { SessionCookie } from "./session-cookie.ts";
-import { recordWire } from "./wire.ts";
+import { recordWire } from "../redis/command-log.ts";
 
 /** On every answer. The policy lets the page load its own style sheet, script and icon, and nothing else. */
 const SECURITY_HEADERS = [

@@ -6,7 +6,7 @@ import {
   type Listeners,
   type Server,
   type ServerOptions,
-} from "./redis-client.ts";
+} from "./single.ts";
 
 const TOPOLOGY_REFRESH_MS = 500; // after a master is lost, the others are asked who has taken over
 const ANSWER_LIMIT_MS = 900;

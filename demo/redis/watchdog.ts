@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { OutageLog } from "./outage-log.ts";
-import type { Link } from "./redis-client.ts";
+import type { Link } from "./single.ts";
 
 const PING_EVERY_MS = 200;
 const PING_LIMIT_MS = 700;

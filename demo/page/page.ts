@@ -3,11 +3,11 @@ import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { fileURLToPath } from "node:url";
 import ejs from "ejs";
-import { SESSION_SCRIPT } from "../session-store.ts";
-import { fileAnswer } from "./answer.ts";
-import type { Wire } from "./flash.ts";
-import type { HttpError } from "./http-error.ts";
-import type { DemoSession, Visit } from "./routes.ts";
+import { SESSION_SCRIPT } from "../../session-store.ts";
+import { fileAnswer } from "../http/reply.ts";
+import type { Wire } from "../http/flash.ts";
+import type { HttpError } from "../http/http-error.ts";
+import type { DemoSession, Visit } from "../http/handlers.ts";
 
 /** TTLs that are one click away, in seconds. */
 const TTL_CHOICES = [
@@ -128,7 +128,7 @@ export function createPage({ keyOf, defaultTtl, absoluteTtl, ...options }: PageO
   }
 }
 
-const viewPath = (name: string) => fileURLToPath(new URL(`../views/${name}`, import.meta.url));
+const viewPath = (name: string) => fileURLToPath(new URL(`../../views/${name}`, import.meta.url));
 
 /** All that a template shows is in one value, `view`: for each include, EJS copies its values one by one. */
 function compile(name: string): (view: object) => string {

@@ -1,5 +1,5 @@
 import { parseCookie, stringifySetCookie } from "cookie";
-import type { WireEntry } from "./wire.ts";
+import type { WireEntry } from "../redis/command-log.ts";
 
 /** What the page says, once, after a form did its work. */
 const NOTICES = {

@@ -1,11 +1,11 @@
-import { isSessionId, type RedisSessionStore, type Session } from "../session-store.ts";
-import { type Answer, htmlAnswer, jsonAnswer, seeOther } from "./answer.ts";
+import { isSessionId, type RedisSessionStore, type Session } from "../../session-store.ts";
+import { type Answer, htmlAnswer, jsonAnswer, seeOther } from "./reply.ts";
 import { ttlIn, usernameIn } from "./form.ts";
 import { HttpError } from "./http-error.ts";
 import { clearFlash, type Notice, type readFlash, setFlash, type Wire } from "./flash.ts";
-import type { Page } from "./page.ts";
+import type { Page } from "../page/page.ts";
 import type { SessionCookie } from "./session-cookie.ts";
-import type { recordWire } from "./wire.ts";
+import type { recordWire } from "../redis/command-log.ts";
 
 export interface DemoData {
   username: string;

@@ -8,8 +8,8 @@ import {
   RedisUnavailableError,
   SESSION_SCRIPT,
   type SessionValue,
-} from "../session-store.ts";
-import { assertExpiries, commandsDuring, LONG_AGO, neglect, openRedis, openServer, openStore } from "./redis.ts";
+} from "../../session-store.ts";
+import { assertExpiries, commandsDuring, LONG_AGO, neglect, openRedis, openServer, openStore } from "../redis.ts";
 
 const { redis, connect } = await openRedis();
 

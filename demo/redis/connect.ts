@@ -1,12 +1,12 @@
 import { ErrorReply } from "redis";
-import { type RedisScripting, RedisUnavailableError } from "../session-store.ts";
-import { type NamedRedis, StartError } from "./options.ts";
+import { type RedisScripting, RedisUnavailableError } from "../../session-store.ts";
+import { type NamedRedis, StartError } from "../options.ts";
 import type { OutageLog } from "./outage-log.ts";
-import { startPrivateRedis } from "./private-redis.ts";
-import { type Connection, type Listeners, oneServer, optionsFrom } from "./redis-client.ts";
-import { clusterWith } from "./redis-cluster.ts";
-import { masterOf } from "./redis-sentinel.ts";
-import { watch } from "./redis-watch.ts";
+import { startPrivateRedis } from "./private.ts";
+import { type Connection, type Listeners, oneServer, optionsFrom } from "./single.ts";
+import { clusterWith } from "./cluster.ts";
+import { masterOf } from "./sentinel.ts";
+import { watch } from "./watchdog.ts";
 
 /** A Redis that is connected, and how to leave it. */
 export interface Redis {

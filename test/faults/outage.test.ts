@@ -12,7 +12,7 @@ import {
   spawnRedis,
   spawnServerWith,
   until,
-} from "./demo-server.ts";
+} from "../demo-server.ts";
 
 const PASSWORD = "s3cret";
 const USER = ["--user", "demo", "on", `>${PASSWORD}`, "~*", "&*", "+@all"];

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { openDemo, sendRaw } from "./demo-server.ts";
+import { openDemo, sendRaw } from "../demo-server.ts";
 
 const { redis, openApp } = await openDemo();
 

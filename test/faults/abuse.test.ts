@@ -5,7 +5,7 @@ import { connect, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { after, describe, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Browser, parseAnswers, type RawAnswer, spawnRedis, spawnServerWith, until } from "./demo-server.ts";
+import { Browser, parseAnswers, type RawAnswer, spawnRedis, spawnServerWith, until } from "../demo-server.ts";
 
 const AT_ONCE = { concurrency: 8, timeout: 60_000 };
 const ONE_BY_ONE = { timeout: 60_000 }; // more connections at once than the kernel queues would wait for it

@@ -1,5 +1,5 @@
 import { createClient, type RedisClientOptions } from "redis";
-import type { RedisScripting } from "../session-store.ts";
+import type { RedisScripting } from "../../session-store.ts";
 
 /** Redis as the demo uses it, be it one server or several. It does not connect by itself. */
 export interface Connection {

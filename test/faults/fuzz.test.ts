@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import { Browser, parseAnswers, type RawAnswer, spawnRedis, spawnServerWith } from "./demo-server.ts";
+import { Browser, parseAnswers, type RawAnswer, spawnRedis, spawnServerWith } from "../demo-server.ts";
 
 const SEED = Number(process.env["FUZZ_SEED"] ?? Date.now() % 1_000_000);
 const REQUESTS = 10_000;

@@ -9,9 +9,9 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { after, describe, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { findProgram } from "../demo/find-program.mjs";
-import { type Lifetime, sendRaw, spawnServer } from "./demo-server.ts";
-import { openRedis } from "./redis.ts";
+import { findProgram } from "../../demo/redis/find-program.mjs";
+import { type Lifetime, sendRaw, spawnServer } from "../demo-server.ts";
+import { openRedis } from "../redis.ts";
 
 const { redis, host, port } = await openRedis();
 const guarded = await openRedis();
