@@ -5,7 +5,11 @@ import { connect, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { after, describe, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Browser, parseAnswers, type RawAnswer, spawnRedis, spawnServerWith, until } from "../demo-server.ts";
+import { Browser } from "../browser.ts";
+import { spawnServerWith } from "../demo-process.ts";
+import { parseReplies, type RawReply } from "../raw-http.ts";
+import { spawnRedis } from "../redis-process.ts";
+import { until } from "../wait.ts";
 
 const AT_ONCE = { concurrency: 8, timeout: 60_000 };
 const ONE_BY_ONE = { timeout: 60_000 }; // more connections at once than the kernel queues would wait for it
@@ -32,8 +36,8 @@ function open(t: TestContext): Socket {
 }
 
 /** What the server answers until it ends the connection. */
-async function received(socket: Socket): Promise<RawAnswer[]> {
-  return parseAnswers(await text(socket));
+async function received(socket: Socket): Promise<RawReply[]> {
+  return parseReplies(await text(socket));
 }
 
 /** How many of these connections the server has taken and not let go of. */

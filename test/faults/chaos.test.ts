@@ -2,7 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as fc from "fast-check";
-import { Browser, type Reply, type SpawnedRedis, spawnRedis, spawnServerWith, until } from "../demo-server.ts";
+import { Browser, type Reply } from "../browser.ts";
+import { spawnServerWith } from "../demo-process.ts";
+import { type SpawnedRedis, spawnRedis } from "../redis-process.ts";
+import { until } from "../wait.ts";
 
 const SEED = Number(process.env["CHAOS_SEED"] ?? Date.now() % 1_000_000);
 const DURATION_MS = process.env["FULL"] === "1" ? 60_000 : 10_000;

@@ -2,7 +2,10 @@ import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import { Browser, parseAnswers, type RawAnswer, spawnRedis, spawnServerWith } from "../demo-server.ts";
+import { Browser } from "../browser.ts";
+import { spawnServerWith } from "../demo-process.ts";
+import { parseReplies, type RawReply } from "../raw-http.ts";
+import { spawnRedis } from "../redis-process.ts";
 
 const SEED = Number(process.env["FUZZ_SEED"] ?? Date.now() % 1_000_000);
 const REQUESTS = 10_000;
@@ -185,7 +188,7 @@ const request = fc.oneof(
 
 interface Exchange {
   request: string;
-  answers: RawAnswer[];
+  answers: RawReply[];
   /** What came that is no whole answer. */
   nonsense: string | undefined;
   ms: number;
@@ -210,7 +213,7 @@ async function exchange(port: number, sent: string): Promise<Exchange> {
   clearTimeout(overdue);
   const ms = performance.now() - start;
   try {
-    return { request: sent, answers: parseAnswers(received), nonsense: undefined, ms };
+    return { request: sent, answers: parseReplies(received), nonsense: undefined, ms };
   } catch (error) {
     return { request: sent, answers: [], nonsense: isReset ? undefined : String(error), ms };
   }

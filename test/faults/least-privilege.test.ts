@@ -8,8 +8,10 @@ import { OutageLog } from "../../demo/redis/outage-log.ts";
 import { openRedis } from "../../demo/redis/connect.ts";
 import type { DemoData } from "../../demo/http/handlers.ts";
 import { RedisSessionStore } from "../../session-store.ts";
-import { PASSWORD, RULES, USER, WITH_A_DATABASE } from "../acl-of-readme.ts";
-import { Browser, spawnRedis, spawnServerWith } from "../demo-server.ts";
+import { PASSWORD, RULES, USER, WITH_A_DATABASE } from "../redis-acl.ts";
+import { Browser } from "../browser.ts";
+import { spawnServerWith } from "../demo-process.ts";
+import { spawnRedis } from "../redis-process.ts";
 
 const COMMANDS = RULES.filter((rule) => rule.startsWith("+")).map((rule) => rule.slice(1));
 const OF_EVERYBODY = ["auth", "hello", "quit", "reset"];

@@ -2,17 +2,12 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import {
-  Browser,
-  type Lifetime,
-  parseAnswers,
-  type Reply,
-  sendRaw,
-  type SpawnedRedis,
-  spawnRedis,
-  spawnServerWith,
-  until,
-} from "../demo-server.ts";
+import { Browser, type Reply } from "../browser.ts";
+import type { Lifetime } from "../child-process.ts";
+import { spawnServerWith } from "../demo-process.ts";
+import { parseReplies, sendRaw } from "../raw-http.ts";
+import { type SpawnedRedis, spawnRedis } from "../redis-process.ts";
+import { until } from "../wait.ts";
 
 const PASSWORD = "s3cret";
 const USER = ["--user", "demo", "on", `>${PASSWORD}`, "~*", "&*", "+@all"];
@@ -277,7 +272,7 @@ describe("under a steady load", AT_ONCE, () => {
         const batch = `${`${request}\n`.repeat(99)}${request}Connection: close\n\n`;
         for (let sent = 0; sent < count; sent += 500) {
           const answers = await Promise.all(Array.from({ length: 5 }, () => sendRaw(port, batch)));
-          const statuses = answers.flatMap((received) => parseAnswers(received).map(({ status }) => status));
+          const statuses = answers.flatMap((received) => parseReplies(received).map(({ status }) => status));
           assert.deepEqual(
             statuses,
             Array.from({ length: 500 }, () => 503),

@@ -3,16 +3,11 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { describe, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import {
-  askRedis,
-  Browser,
-  parseAnswers,
-  spawnRedis,
-  spawnServer,
-  spawnServerWith,
-  type SpawnedRedis,
-  until,
-} from "../demo-server.ts";
+import { Browser } from "../browser.ts";
+import { spawnServer, spawnServerWith } from "../demo-process.ts";
+import { parseReplies } from "../raw-http.ts";
+import { askRedis, type SpawnedRedis, spawnRedis } from "../redis-process.ts";
+import { until } from "../wait.ts";
 
 const AT_ONCE = { concurrency: 6, timeout: 60_000 };
 const STOP_LIMIT_MS = 6000; // the contract's five seconds, and one for a busy machine
@@ -73,7 +68,7 @@ class Visitor {
     this.#socket.setEncoding("latin1").on("data", (chunk: string) => {
       received += chunk;
       if (!received.endsWith("}")) return;
-      const [answer] = parseAnswers(received);
+      const [answer] = parseReplies(received);
       this.sentAt = undefined;
       if (answer?.status === 200) this.answered += 1;
       else this.refused += 1;

@@ -5,8 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { generate } from "selfsigned";
-import { askRedis, Browser, type Lifetime, reservedPort, spawnRedis, spawnServer, until } from "../demo-server.ts";
-import { spawnSentinel } from "../scale/redis-sentinel.ts";
+import { Browser } from "../browser.ts";
+import type { Lifetime } from "../child-process.ts";
+import { spawnServer } from "../demo-process.ts";
+import { askRedis, spawnRedis } from "../redis-process.ts";
+import { reservedPort } from "../reserved-port.ts";
+import { until } from "../wait.ts";
+import { spawnSentinel } from "../redis-sentinel.ts";
 
 const PASSWORD = "s3cret/+@:%";
 const DAY_MS = 86_400_000;

@@ -10,8 +10,10 @@ import { text } from "node:stream/consumers";
 import { after, describe, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { findProgram } from "../../demo/redis/find-program.mjs";
-import { type Lifetime, sendRaw, spawnServer } from "../demo-server.ts";
-import { openRedis } from "../redis.ts";
+import type { Lifetime } from "../child-process.ts";
+import { spawnServer } from "../demo-process.ts";
+import { sendRaw } from "../raw-http.ts";
+import { openRedis } from "../redis-connection.ts";
 
 const { redis, host, port } = await openRedis();
 const guarded = await openRedis();

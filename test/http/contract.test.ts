@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Browser, openDemo, type Reply, sendRaw } from "../demo-server.ts";
+import type { Browser, Reply } from "../browser.ts";
+import { openDemo } from "../demo-in-process.ts";
+import { sendRaw } from "../raw-http.ts";
 
 const { redis, openApp, costOf } = await openDemo();
 

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { openDemo, sendRaw } from "../demo-server.ts";
+import { openDemo } from "../demo-in-process.ts";
+import { sendRaw } from "../raw-http.ts";
 
 const { redis, openApp } = await openDemo();
 

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 import * as fc from "fast-check";
-import { Browser, type Reply, spawnRedis, spawnServerWith } from "../demo-server.ts";
+import { Browser, type Reply } from "../browser.ts";
+import { spawnServerWith } from "../demo-process.ts";
+import { spawnRedis } from "../redis-process.ts";
 
 const INSTANCES = 3;
 const VIEWS = 300;

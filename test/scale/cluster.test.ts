@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { ON_A_CLUSTER, PASSWORD, RULES, USER } from "../acl-of-readme.ts";
-import { Browser, spawnRedis, spawnServer, until } from "../demo-server.ts";
-import { type ClusterNode, spawnCluster } from "./redis-cluster.ts";
+import { ON_A_CLUSTER, PASSWORD, RULES, USER } from "../redis-acl.ts";
+import { Browser } from "../browser.ts";
+import { spawnServer } from "../demo-process.ts";
+import { spawnRedis } from "../redis-process.ts";
+import { until } from "../wait.ts";
+import { type ClusterNode, spawnCluster } from "../redis-cluster.ts";
 import { logIn, PAUSE_MS, Traffic, type Visitor, WORKERS } from "./traffic.ts";
 
 const RECOVERY_LIMIT_MS = 15_000;

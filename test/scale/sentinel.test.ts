@@ -3,8 +3,12 @@ import { test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createSentinel } from "redis";
 import { RedisSessionStore } from "../../session-store.ts";
-import { Browser, reservedPort, spawnRedis, spawnServer, until } from "../demo-server.ts";
-import { type SentinelNode, spawnSentinel, spawnSentinels } from "./redis-sentinel.ts";
+import { Browser } from "../browser.ts";
+import { spawnServer } from "../demo-process.ts";
+import { spawnRedis } from "../redis-process.ts";
+import { reservedPort } from "../reserved-port.ts";
+import { until } from "../wait.ts";
+import { type SentinelNode, spawnSentinel, spawnSentinels } from "../redis-sentinel.ts";
 import { logIn, Traffic, Visitor } from "./traffic.ts";
 
 type Sentinels = Awaited<ReturnType<typeof spawnSentinels>>;

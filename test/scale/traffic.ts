@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Browser, type Reply, until } from "../demo-server.ts";
+import { Browser, type Reply } from "../browser.ts";
+import { until } from "../wait.ts";
 
 export const WORKERS = 10;
 export const PAUSE_MS = 5;

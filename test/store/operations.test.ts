@@ -9,7 +9,9 @@ import {
   SESSION_SCRIPT,
   type SessionValue,
 } from "../../session-store.ts";
-import { assertExpiries, commandsDuring, LONG_AGO, neglect, openRedis, openServer, openStore } from "../redis.ts";
+import { commandsDuring } from "../command-statistics.ts";
+import { openRedis, openServer } from "../redis-connection.ts";
+import { assertExpiries, LONG_AGO, neglect, openStore } from "../store-under-test.ts";
 
 const { redis, connect } = await openRedis();
 

@@ -3,7 +3,9 @@ import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as fc from "fast-check";
 import { RedisSessionStore, type RedisScripting, SESSION_SCRIPT } from "../../session-store.ts";
-import { assertExpiries, commandsDuring, neglect, newPrefix, openRedis, openStore } from "../redis.ts";
+import { commandsDuring } from "../command-statistics.ts";
+import { openRedis } from "../redis-connection.ts";
+import { assertExpiries, neglect, newPrefix, openStore } from "../store-under-test.ts";
 
 const { redis, connect } = await openRedis();
 const connections = await Promise.all([connect(), connect(), connect(), connect()]);

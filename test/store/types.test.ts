@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { createClient, createClientPool, createCluster, createSentinel } from "redis";
 import { RedisSessionStore } from "../../session-store.ts";
-import { assertExpiries, newPrefix, openRedis } from "../redis.ts";
+import { openRedis } from "../redis-connection.ts";
+import { assertExpiries, newPrefix } from "../store-under-test.ts";
 
 const { host, port, redis } = await openRedis();
 

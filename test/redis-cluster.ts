@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { type Lifetime, reservedPort, spawnRedis, until } from "../demo-server.ts";
+import type { Lifetime } from "./child-process.ts";
+import { spawnRedis } from "./redis-process.ts";
+import { reservedPort } from "./reserved-port.ts";
+import { until } from "./wait.ts";
 
 const NODE_TIMEOUT_MS = 2000;
 const READY_LIMIT_MS = 30_000;

@@ -5,7 +5,10 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createClient } from "redis";
-import { askRedis, type Lifetime, reservedPort, type SpawnedRedis, spawnRedis, until } from "../demo-server.ts";
+import type { Lifetime } from "./child-process.ts";
+import { askRedis, type SpawnedRedis, spawnRedis } from "./redis-process.ts";
+import { reservedPort } from "./reserved-port.ts";
+import { until } from "./wait.ts";
 
 const NAME = "mymaster";
 const DOWN_AFTER_MS = 2000; // a busy machine may well keep a live master from answering for one second

@@ -1,0 +1,14 @@
+import { readFile } from "node:fs/promises";
+
+const text = await readFile(new URL("../docs/redis-acl.txt", import.meta.url), "utf8");
+const commands = text.split("\n").filter((line) => line.startsWith("ACL SETUSER "));
+const [[user, , password, ...rules], [, ...onACluster], [, ...withADatabase]] = commands.map((line) =>
+  line.split(" ").slice(2),
+) as [string[], string[], string[]];
+
+/** The Redis user of docs/redis-acl.txt, and what some deployments need in addition. */
+export const USER = user!;
+export const PASSWORD = password!.slice(1);
+export const RULES = rules;
+export const ON_A_CLUSTER = onACluster;
+export const WITH_A_DATABASE = withADatabase;

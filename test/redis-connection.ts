@@ -1,0 +1,76 @@
+import { after } from "node:test";
+import { createClient, createCluster } from "redis";
+import { startPrivateRedis } from "../demo/redis/private.ts";
+import { spawnCluster } from "./redis-cluster.ts";
+
+/** Set to have the tests run on `valkey-server`, or, where it is `cluster`, on three masters and three replicas. */
+const { TEST_SERVER } = process.env;
+const IS_CLUSTER = TEST_SERVER === "cluster";
+const PROGRAMS = TEST_SERVER === undefined || IS_CLUSTER ? undefined : [TEST_SERVER];
+
+/** What the tests ask of Redis, be it one server or a cluster. */
+export type Client = Master & { servers: () => Master[] };
+type Master = Awaited<ReturnType<typeof connectToServer>>;
+type User = { username?: string; password?: string };
+
+/** A Redis for the test file that asks for it, stopped when its tests are done. The first client is connected. */
+export const openRedis = () => (IS_CLUSTER ? openCluster() : openServer());
+
+/** One server, also where the tests run on a cluster: for what is done to a server by itself. */
+export async function openServer() {
+  const server = await startPrivateRedis(undefined, PROGRAMS);
+  return open(server, false, async (user) => {
+    const client = await connectToServer(server, user);
+    return Object.assign(client, { servers: () => [client] });
+  });
+}
+
+async function openCluster() {
+  const { nodes } = await spawnCluster({ after });
+  const node = { host: "127.0.0.1", port: nodes[0]!.port, stop: () => {} };
+  return open(node, true, (user) => connectToCluster(node, user));
+}
+
+interface Address {
+  host: string;
+  port: number;
+}
+
+async function open(
+  { host, port, stop }: Address & { stop: () => unknown },
+  isCluster: boolean,
+  connectAs: (user?: User) => Promise<Client>,
+) {
+  const clients: Client[] = [];
+  const connect = async (user?: User) => {
+    const client = await connectAs(user);
+    clients.push(client);
+    return client;
+  };
+  after(async () => {
+    for (const client of clients) client.destroy();
+    await stop();
+  });
+  return { host, port, isCluster, redis: await connect(), connect };
+}
+
+const OPTIONS = { commandOptions: { timeout: 0 }, disableOfflineQueue: true };
+const ignore = () => {}; // each command that fails says so itself
+
+function connectToServer({ host, port }: Address, user: User = {}) {
+  return createClient({ ...OPTIONS, ...user, socket: { host, port } })
+    .on("error", ignore)
+    .connect();
+}
+
+/** A client for a single server has `scanIterator` too; all else that the tests call, a cluster's has by itself. */
+async function connectToCluster({ host, port }: Address, user: User = {}): Promise<Client> {
+  const defaults = { ...OPTIONS, ...user };
+  const cluster = createCluster({ rootNodes: [{ socket: { host, port } }], defaults, ...OPTIONS }).on("error", ignore);
+  await cluster.connect();
+  const servers = () => cluster.masters.map(({ client }) => client as Master);
+  async function* scanIterator(options?: Parameters<Master["scanIterator"]>[0]) {
+    for (const server of servers()) yield* server.scanIterator(options);
+  }
+  return Object.assign(cluster, { servers, scanIterator }) as unknown as Client;
+}
