@@ -1,0 +1,74 @@
+import { type Hash, shorten, type StepRecord, type TestedSession } from "./tested-session.ts";
+
+/** What the lab needs of node-redis. */
+export interface HashCommands {
+  hGetAll(key: string): Promise<Hash>;
+  hSet(key: string, fields: Hash): Promise<number>;
+  pExpire(key: string, ms: number): Promise<unknown>;
+  del(key: string): Promise<number>;
+}
+
+/**
+ * A session kept with plain commands, as in the guide's demos: HGETALL to read, then HSET and an expiry to write. HSET
+ * creates a key that is not there, so a write after the log-out brings the key back. The guide's EXPIRE is PEXPIRE here,
+ * because the ACL of the store allows that one.
+ */
+export class PlainSession implements TestedSession {
+  readonly #redis: HashCommands;
+  readonly #key: string;
+  readonly #ttl: number;
+
+  /** `ttl` in seconds. */
+  constructor(redis: HashCommands, key: string, ttl: number) {
+    this.#redis = redis;
+    this.#key = key;
+    this.#ttl = ttl;
+  }
+
+  async create({ username, page_views }: { username: string; page_views: number }): Promise<void> {
+    await Promise.all([
+      this.#redis.hSet(this.#key, {
+        username,
+        page_views: String(page_views),
+        session_ttl: String(this.#ttl),
+        created_at: timestamp(),
+        last_accessed_at: timestamp(),
+      }),
+      this.#redis.pExpire(this.#key, this.#ttl * 1000),
+    ]);
+  }
+
+  async read(): Promise<StepRecord> {
+    const fields = await this.#redis.hGetAll(this.#key);
+    const found = Object.keys(fields).length > 0;
+    const reply = found ? `${Object.keys(fields).length} fields: the session is there` : "empty: no session";
+    return { step: "read", calls: [{ call: `HGETALL ${shorten(this.#key)}`, reply }], found, fields };
+  }
+
+  async logout(): Promise<StepRecord> {
+    const [deleted, fields] = await Promise.all([this.#redis.del(this.#key), this.#redis.hGetAll(this.#key)]);
+    const found = deleted === 1;
+    const reply = found ? "1: deleted" : "0: there was none";
+    return { step: "logout", calls: [{ call: `DEL ${shorten(this.#key)}`, reply }], found, fields };
+  }
+
+  async write(): Promise<StepRecord> {
+    const [added, isSet, fields] = await Promise.all([
+      this.#redis.hSet(this.#key, { page_views: "2", last_accessed_at: timestamp() }),
+      this.#redis.pExpire(this.#key, this.#ttl * 1000),
+      this.#redis.hGetAll(this.#key),
+    ]);
+    const addedReply = added === 0 ? "0 new fields: the session was there" : `${added} new fields: the key was gone`;
+    const calls = [
+      { call: `HSET ${shorten(this.#key)} page_views 2 last_accessed_at …`, reply: addedReply },
+      { call: `PEXPIRE ${shorten(this.#key)} ${this.#ttl * 1000}`, reply: String(isSet) },
+    ];
+    return { step: "write", calls, found: true, fields };
+  }
+
+  async remove(): Promise<boolean> {
+    return (await this.#redis.del(this.#key)) === 1;
+  }
+}
+
+const timestamp = () => new Date().toISOString();

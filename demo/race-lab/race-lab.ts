@@ -1,0 +1,156 @@
+/**
+ * The race lab: a slow request against a log-out, on the real Redis.
+ *
+ * The request reads the session, works for a moment, and writes to the session; meanwhile the same user logs out. Two
+ * ways to do it run side by side, on the same schedule: the plain commands of `plain-session.ts` and the store.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { isSessionId, RedisUnavailableError } from "../../session-store.ts";
+import { type HashCommands, PlainSession } from "./plain-session.ts";
+import { type RaceStore, StoreSession } from "./store-session.ts";
+import type { RaceStep, StepRecord, TestedSession } from "./tested-session.ts";
+
+/** Milliseconds between the request's read and its write. The log-out comes at a random moment in between. */
+export const WORK_MS = 20;
+const ROUNDS_AT_ONCE = 10;
+const KEY_TTL = 60; // seconds: enough for somebody who takes the steps one by one
+
+/** A value for each of the two ways. */
+export interface PlainAndStore<Value> {
+  plain: Value;
+  store: Value;
+}
+
+export interface RaceResult extends PlainAndStore<{ revived: number }> {
+  rounds: number;
+  work_ms: number;
+  /** The first round in which a session came back, step by step; null if none did. */
+  history: PlainAndStore<StepRecord[]> | null;
+}
+
+export interface RaceLabOptions {
+  store: RaceStore;
+  redis: HashCommands;
+  /** Seconds: the limit of the store, which the lab's sessions keep too. */
+  absoluteTtl: number;
+}
+
+export class RaceLab {
+  readonly #store: RaceStore;
+  readonly #redis: HashCommands;
+  readonly #ttl: number;
+  #isRunning = false;
+
+  constructor({ store, redis, absoluteTtl }: RaceLabOptions) {
+    this.#store = store;
+    this.#redis = redis;
+    this.#ttl = Math.min(KEY_TTL, absoluteTtl);
+  }
+
+  /** Whether `run` is under way. One at a time is enough load on Redis, so a caller asks first. */
+  get isRunning(): boolean {
+    return this.#isRunning;
+  }
+
+  /** Runs this many rounds and counts the sessions that came back. */
+  async run(rounds: number): Promise<RaceResult> {
+    if (this.#isRunning) throw new Error("the race lab is running already");
+    this.#isRunning = true;
+    const result: RaceResult = {
+      rounds,
+      work_ms: WORK_MS,
+      plain: { revived: 0 },
+      store: { revived: 0 },
+      history: null,
+    };
+    try {
+      for (let done = 0; done < rounds; done += ROUNDS_AT_ONCE) {
+        const batch = Array.from({ length: Math.min(ROUNDS_AT_ONCE, rounds - done) }, () => this.#runRound());
+        for (const { plain, store } of await allSettled(batch)) {
+          if (plain.isRevived) result.plain.revived += 1;
+          if (store.isRevived) result.store.revived += 1;
+          if (plain.isRevived || store.isRevived) {
+            result.history ??= { plain: plain.history, store: store.history };
+          }
+        }
+      }
+      return result;
+    } catch (error) {
+      throw asUnavailable(error);
+    } finally {
+      this.#isRunning = false;
+    }
+  }
+
+  /** Creates the two sessions for somebody who takes the steps one by one. Returns the ID that names them. */
+  async start(): Promise<string> {
+    try {
+      return (await this.#createSessions()).id;
+    } catch (error) {
+      throw asUnavailable(error);
+    }
+  }
+
+  /** Takes one step in both ways. `id` is from `start`; another one of that shape names sessions that are not there. */
+  async takeStep(step: RaceStep, id: string): Promise<PlainAndStore<StepRecord>> {
+    if (!isSessionId(id)) throw new RangeError("id must be one that start returned");
+    const { plain, store } = this.#sessions(id);
+    try {
+      const [plainRecord, storeRecord] = await Promise.all([plain[step](), store[step]()]);
+      return { plain: plainRecord, store: storeRecord };
+    } catch (error) {
+      throw asUnavailable(error);
+    }
+  }
+
+  async #runRound() {
+    const { plain, store } = await this.#createSessions();
+    const logoutAfter = Math.random() * WORK_MS;
+    const [plainRound, storeRound] = await allSettled([race(plain, logoutAfter), race(store, logoutAfter)]);
+    return { plain: plainRound!, store: storeRound! };
+  }
+
+  async #createSessions() {
+    const data = { username: "race lab", page_views: 1 };
+    const id = await this.#store.createSession(data, { ttl: this.#ttl });
+    const { plain, store } = this.#sessions(id);
+    await plain.create(data);
+    return { id, plain, store };
+  }
+
+  /** The plain session's key is derived from the store's ID, so that one ID names both. */
+  #sessions(id: string): { plain: PlainSession; store: StoreSession } {
+    return {
+      plain: new PlainSession(this.#redis, this.#store.keyOf(`race-${id}`), this.#ttl),
+      store: new StoreSession(this.#redis, this.#store, id),
+    };
+  }
+}
+
+/** The request and the log-out at the same time; then whether a session is left, and its removal. */
+async function race(session: TestedSession, logoutAfter: number) {
+  const history: StepRecord[] = [];
+  async function request(): Promise<void> {
+    const read = await session.read();
+    history.push(read);
+    await sleep(WORK_MS);
+    if (read.found) history.push(await session.write());
+  }
+  async function logOut(): Promise<void> {
+    await sleep(logoutAfter);
+    history.push(await session.logout());
+  }
+  await allSettled([request(), logOut()]);
+  return { isRevived: await session.remove(), history };
+}
+
+/** Like `Promise.all`, but rejects only when nothing is under way any more: no round outlives its run. */
+async function allSettled<Value>(promises: Promise<Value>[]): Promise<Value[]> {
+  await Promise.allSettled(promises);
+  return Promise.all(promises);
+}
+
+function asUnavailable(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof RedisUnavailableError) return error;
+  return new RedisUnavailableError(error.message, { cause: error });
+}

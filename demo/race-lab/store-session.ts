@@ -1,0 +1,52 @@
+import type { HashCommands } from "./plain-session.ts";
+import type { StepRecord, TestedSession } from "./tested-session.ts";
+
+/** What the lab needs of the store. */
+export interface RaceStore {
+  createSession(data: { username: string; page_views: number }, options: { ttl: number }): Promise<string>;
+  getSession(id: string): Promise<object | null>;
+  incrementField(id: string, field: "page_views"): Promise<number | null>;
+  deleteSession(id: string): Promise<boolean>;
+  keyOf(id: string): string;
+}
+
+/** A session of the store, whose every operation checks in one atomic step that the session exists. */
+export class StoreSession implements TestedSession {
+  readonly #redis: HashCommands;
+  readonly #store: RaceStore;
+  readonly #id: string;
+
+  constructor(redis: HashCommands, store: RaceStore, id: string) {
+    this.#redis = redis;
+    this.#store = store;
+    this.#id = id;
+  }
+
+  async read(): Promise<StepRecord> {
+    const [session, fields] = await Promise.all([this.#store.getSession(this.#id), this.#fields()]);
+    const found = session !== null;
+    const reply = found ? "the session" : "null: no session";
+    return { step: "read", calls: [{ call: "getSession(id)", reply }], found, fields };
+  }
+
+  async logout(): Promise<StepRecord> {
+    const [found, fields] = await Promise.all([this.#store.deleteSession(this.#id), this.#fields()]);
+    const reply = found ? "true: deleted" : "false: there was none";
+    return { step: "logout", calls: [{ call: "deleteSession(id)", reply }], found, fields };
+  }
+
+  async write(): Promise<StepRecord> {
+    const [views, fields] = await Promise.all([this.#store.incrementField(this.#id, "page_views"), this.#fields()]);
+    const found = views !== null;
+    const reply = found ? String(views) : "null: no session, so nothing is written";
+    return { step: "write", calls: [{ call: 'incrementField(id, "page_views")', reply }], found, fields };
+  }
+
+  async remove(): Promise<boolean> {
+    return (await this.#redis.del(this.#store.keyOf(this.#id))) === 1;
+  }
+
+  #fields() {
+    return this.#redis.hGetAll(this.#store.keyOf(this.#id));
+  }
+}

@@ -1,0 +1,24 @@
+/** The steps of a round: those of the slow request, `read` and `write`, and the log-out. */
+export const RACE_STEPS = ["read", "logout", "write"] as const;
+export type RaceStep = (typeof RACE_STEPS)[number];
+
+/** What a step did, in words for people. */
+export interface StepRecord {
+  step: RaceStep;
+  calls: { call: string; reply: string }[];
+  /** Whether the step found a session. A plain write does not look, so it always says yes. */
+  found: boolean;
+  /** The fields of the hash in Redis right after the step; empty if there is no key. */
+  fields: Record<string, string>;
+}
+
+/** A session whose steps are tested. */
+export interface TestedSession extends Record<RaceStep, () => Promise<StepRecord>> {
+  /** Deletes the key. True if there was one. */
+  remove(): Promise<boolean>;
+}
+
+export type Hash = Record<string, string>;
+
+const LONGEST_KEY = 20; // characters: enough of a key to recognize it
+export const shorten = (key: string) => (key.length > LONGEST_KEY ? `${key.slice(0, LONGEST_KEY)}…` : key);

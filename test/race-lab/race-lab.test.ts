@@ -1,0 +1,114 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { RaceLab } from "../../demo/race-lab/race-lab.ts";
+import { RedisSessionStore, RedisUnavailableError } from "../../session-store.ts";
+import { newPrefix, openRedis } from "../redis.ts";
+
+const { redis, connect } = await openRedis();
+
+function openLab({ absoluteTtl = 2_592_000, client = redis } = {}) {
+  const prefix = newPrefix();
+  const store = new RedisSessionStore<{ username: string; page_views: number }>({
+    redis: client,
+    prefix,
+    ttl: 1,
+    absoluteTtl,
+  });
+  return { lab: new RaceLab({ store, redis: client, absoluteTtl }), prefix };
+}
+
+async function keysOf(prefix: string): Promise<string[]> {
+  const keys: string[] = [];
+  for await (const some of redis.scanIterator({ MATCH: `${prefix}*`, COUNT: 10_000 })) keys.push(...some);
+  return keys;
+}
+
+describe("the race lab", () => {
+  test("counts plain sessions that come back after a log-out, and none of the store", async () => {
+    const { lab } = openLab();
+    const { rounds, plain, store, history } = await lab.run(45);
+    assert.equal(rounds, 45);
+    assert.ok(plain.revived > 0 && plain.revived <= 45, `${plain.revived} came back`);
+    assert.deepEqual(store, { revived: 0 });
+
+    const steps = history!.plain.map(({ step }) => step);
+    assert.deepEqual(steps, ["read", "logout", "write"]);
+    const [read, logout, write] = history!.plain;
+    assert.equal(read!.fields["username"], "race lab");
+    assert.deepEqual(logout!.fields, {});
+    assert.deepEqual(Object.keys(write!.fields).toSorted(), ["last_accessed_at", "page_views"]);
+    assert.ok(history!.store.every(({ step, fields }) => step === "read" || fields["page_views"] === undefined));
+  });
+
+  test("leaves no key behind", async () => {
+    const { lab, prefix } = openLab();
+    await lab.run(15);
+    assert.deepEqual(await keysOf(prefix), []);
+  });
+
+  test("takes each step on Redis, in the order that somebody chooses", async () => {
+    const { lab } = openLab();
+    const id = await lab.start();
+    const read = await lab.takeStep("read", id);
+    assert.ok(read.plain.found && read.store.found);
+    const logout = await lab.takeStep("logout", id);
+    assert.deepEqual([logout.plain.fields, logout.store.fields], [{}, {}]);
+    const write = await lab.takeStep("write", id);
+    assert.equal(write.plain.fields["page_views"], "2");
+    assert.deepEqual([write.store.found, write.store.fields], [false, {}]);
+  });
+
+  test("brings nothing back when the write comes before the log-out", async () => {
+    const { lab } = openLab();
+    const id = await lab.start();
+    await lab.takeStep("read", id);
+    const write = await lab.takeStep("write", id);
+    assert.deepEqual([write.plain.fields["page_views"], write.store.fields["page_views"]], ["2", "2"]);
+    const logout = await lab.takeStep("logout", id);
+    assert.deepEqual([logout.plain.fields, logout.store.fields], [{}, {}]);
+  });
+
+  test("gives every key a short expiry, within the absolute timeout", async () => {
+    for (const [absoluteTtl, longest] of [
+      [2_592_000, 60_000],
+      [5, 5000],
+    ] as const) {
+      const { lab, prefix } = openLab({ absoluteTtl });
+      const id = await lab.start();
+      await lab.takeStep("read", id);
+      await lab.takeStep("logout", id);
+      await lab.takeStep("write", id);
+      await lab.start();
+      const keys = await keysOf(prefix);
+      assert.equal(keys.length, 3);
+      for (const key of keys) {
+        const left = await redis.pTTL(key);
+        assert.ok(left > 0 && left <= longest, `${key} expires in ${left} ms`);
+      }
+    }
+  });
+
+  test("takes no step on a key that a client makes up", async () => {
+    const { lab } = openLab();
+    await assert.rejects(lab.takeStep("write", "user:andrew"), RangeError);
+  });
+
+  test("runs once at a time", async () => {
+    const { lab } = openLab();
+    const first = lab.run(1);
+    assert.ok(lab.isRunning);
+    await assert.rejects(lab.run(1), /running already/);
+    await first;
+    assert.ok(!lab.isRunning);
+  });
+
+  test("says that Redis is unavailable, and can run again afterwards", async () => {
+    const client = await connect();
+    const { lab } = openLab({ client });
+    client.destroy();
+    await assert.rejects(lab.run(10), RedisUnavailableError);
+    await assert.rejects(lab.start(), RedisUnavailableError);
+    await assert.rejects(lab.takeStep("read", "A".repeat(43)), RedisUnavailableError);
+    assert.ok(!lab.isRunning);
+  });
+});
