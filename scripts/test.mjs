@@ -14,7 +14,7 @@ import { findProgram } from "../demo/redis/find-program.mjs";
 /** @typedef {{ passed: number, failed: number, skipped: number }} Counts */
 
 const FILE_LIMIT_MS = 300_000; // a test file that hangs is ended and counts as failed
-const ON_CLUSTER = /(store\/operations|store\/races|http\/contract)\.test\.ts$/;
+const ON_CLUSTER = /(store\/operations|store\/races|page\/race-lab|http\/contract)\.test\.ts$/;
 const FAILED = { passed: 0, failed: 1, skipped: 0 };
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
@@ -28,7 +28,7 @@ console.log(`${sum("passed")} passed, ${sum("failed")} failed${andSkipped}`);
 process.exitCode = sum("failed") > 0 ? 1 : 0;
 
 function runAll() {
-  const counts = [runNodeTests(/^test\/(store|http|faults)\//)];
+  const counts = [runNodeTests(/^test\/(store|http|faults|page)\//)];
   if (findProgram("redis-server") && findProgram("valkey-server")) {
     counts.push(runNodeTests(/^test\/store\//, { environment: { TEST_SERVER: "valkey-server" } }));
   }

@@ -26,48 +26,46 @@ export class PlainSession implements TestedSession {
   }
 
   async create({ username, page_views }: { username: string; page_views: number }): Promise<void> {
-    await Promise.all([
-      this.#redis.hSet(this.#key, {
-        username,
-        page_views: String(page_views),
-        session_ttl: String(this.#ttl),
-        created_at: timestamp(),
-        last_accessed_at: timestamp(),
-      }),
-      this.#redis.pExpire(this.#key, this.#ttl * 1000),
-    ]);
+    await this.#redis.hSet(this.#key, {
+      username,
+      page_views: String(page_views),
+      session_ttl: String(this.#ttl),
+      created_at: timestamp(),
+      last_accessed_at: timestamp(),
+    });
+    await this.#redis.pExpire(this.#key, this.#ttl * 1000);
   }
 
   async read(): Promise<StepRecord> {
-    const fields = await this.#redis.hGetAll(this.#key);
-    const found = Object.keys(fields).length > 0;
-    const reply = found ? `${Object.keys(fields).length} fields: the session is there` : "empty: no session";
-    return { step: "read", calls: [{ call: `HGETALL ${shorten(this.#key)}`, reply }], found, fields };
+    const count = Object.keys(await this.#redis.hGetAll(this.#key)).length;
+    const found = count > 0;
+    const reply = found ? `${count} fields: the session is there` : "empty: no session";
+    return { step: "read", calls: [{ call: `HGETALL ${shorten(this.#key)}`, reply }], found };
   }
 
   async logout(): Promise<StepRecord> {
-    const [deleted, fields] = await Promise.all([this.#redis.del(this.#key), this.#redis.hGetAll(this.#key)]);
-    const found = deleted === 1;
+    const found = (await this.#redis.del(this.#key)) === 1;
     const reply = found ? "1: deleted" : "0: there was none";
-    return { step: "logout", calls: [{ call: `DEL ${shorten(this.#key)}`, reply }], found, fields };
+    return { step: "logout", calls: [{ call: `DEL ${shorten(this.#key)}`, reply }], found };
   }
 
   async write(): Promise<StepRecord> {
-    const [added, isSet, fields] = await Promise.all([
-      this.#redis.hSet(this.#key, { page_views: "2", last_accessed_at: timestamp() }),
-      this.#redis.pExpire(this.#key, this.#ttl * 1000),
-      this.#redis.hGetAll(this.#key),
-    ]);
+    const added = await this.#redis.hSet(this.#key, { page_views: "2", last_accessed_at: timestamp() });
+    const isSet = await this.#redis.pExpire(this.#key, this.#ttl * 1000);
     const addedReply = added === 0 ? "0 new fields: the session was there" : `${added} new fields: the key was gone`;
     const calls = [
       { call: `HSET ${shorten(this.#key)} page_views 2 last_accessed_at …`, reply: addedReply },
       { call: `PEXPIRE ${shorten(this.#key)} ${this.#ttl * 1000}`, reply: String(isSet) },
     ];
-    return { step: "write", calls, found: true, fields };
+    return { step: "write", calls, found: true };
   }
 
-  async remove(): Promise<boolean> {
-    return (await this.#redis.del(this.#key)) === 1;
+  fields(): Promise<Hash> {
+    return this.#redis.hGetAll(this.#key);
+  }
+
+  remove(): Promise<number> {
+    return this.#redis.del(this.#key);
   }
 }
 

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { isSessionId, RedisUnavailableError } from "../../session-store.ts";
 import { type HashCommands, PlainSession } from "./plain-session.ts";
 import { type RaceStore, StoreSession } from "./store-session.ts";
-import type { RaceStep, StepRecord, TestedSession } from "./tested-session.ts";
+import type { Hash, RaceStep, StepRecord, TestedSession } from "./tested-session.ts";
 
 /** Milliseconds between the request's read and its write. The log-out comes at a random moment in between. */
 export const WORK_MS = 20;
@@ -24,8 +24,20 @@ export interface PlainAndStore<Value> {
 export interface RaceResult extends PlainAndStore<{ revived: number }> {
   rounds: number;
   work_ms: number;
-  /** The first round in which a session came back, step by step; null if none did. */
-  history: PlainAndStore<StepRecord[]> | null;
+  /** The first round in which a session came back; null if none did. */
+  history: PlainAndStore<RoundHistory> | null;
+}
+
+export interface RoundHistory {
+  /** In the order in which Redis ran them. */
+  steps: StepRecord[];
+  /** What Redis held after the last step; empty if there was no key. */
+  fields: Hash;
+}
+
+/** A step that was taken by itself, and what Redis held after it. */
+export interface TakenStep extends StepRecord {
+  fields: Hash;
 }
 
 export interface RaceLabOptions {
@@ -66,12 +78,12 @@ export class RaceLab {
     try {
       for (let done = 0; done < rounds; done += ROUNDS_AT_ONCE) {
         const batch = Array.from({ length: Math.min(ROUNDS_AT_ONCE, rounds - done) }, () => this.#runRound());
-        for (const { plain, store } of await allSettled(batch)) {
-          if (plain.isRevived) result.plain.revived += 1;
-          if (store.isRevived) result.store.revived += 1;
-          if (plain.isRevived || store.isRevived) {
-            result.history ??= { plain: plain.history, store: store.history };
-          }
+        for (const history of await allSettled(batch)) {
+          const isPlainRevived = isRevived(history.plain);
+          const isStoreRevived = isRevived(history.store);
+          if (isPlainRevived) result.plain.revived += 1;
+          if (isStoreRevived) result.store.revived += 1;
+          if (isPlainRevived || isStoreRevived) result.history ??= history;
         }
       }
       return result;
@@ -92,18 +104,17 @@ export class RaceLab {
   }
 
   /** Takes one step in both ways. `id` is from `start`; another one of that shape names sessions that are not there. */
-  async takeStep(step: RaceStep, id: string): Promise<PlainAndStore<StepRecord>> {
+  async takeStep(step: RaceStep, id: string): Promise<PlainAndStore<TakenStep>> {
     if (!isSessionId(id)) throw new RangeError("id must be one that start returned");
     const { plain, store } = this.#sessions(id);
     try {
-      const [plainRecord, storeRecord] = await Promise.all([plain[step](), store[step]()]);
-      return { plain: plainRecord, store: storeRecord };
+      return { plain: await takeStep(plain, step), store: await takeStep(store, step) };
     } catch (error) {
       throw asUnavailable(error);
     }
   }
 
-  async #runRound() {
+  async #runRound(): Promise<PlainAndStore<RoundHistory>> {
     const { plain, store } = await this.#createSessions();
     const logoutAfter = Math.random() * WORK_MS;
     const [plainRound, storeRound] = await allSettled([race(plain, logoutAfter), race(store, logoutAfter)]);
@@ -127,21 +138,30 @@ export class RaceLab {
   }
 }
 
-/** The request and the log-out at the same time; then whether a session is left, and its removal. */
-async function race(session: TestedSession, logoutAfter: number) {
-  const history: StepRecord[] = [];
+const isRevived = ({ fields }: RoundHistory) => Object.keys(fields).length > 0;
+
+async function takeStep(session: TestedSession, step: RaceStep): Promise<TakenStep> {
+  const record = await session[step]();
+  return { ...record, fields: await session.fields() };
+}
+
+/** The request and the log-out at the same time, and what is left then. */
+async function race(session: TestedSession, logoutAfter: number): Promise<RoundHistory> {
+  const steps: StepRecord[] = [];
   async function request(): Promise<void> {
     const read = await session.read();
-    history.push(read);
+    steps.push(read);
     await sleep(WORK_MS);
-    if (read.found) history.push(await session.write());
+    if (read.found) steps.push(await session.write());
   }
   async function logOut(): Promise<void> {
     await sleep(logoutAfter);
-    history.push(await session.logout());
+    steps.push(await session.logout());
   }
   await allSettled([request(), logOut()]);
-  return { isRevived: await session.remove(), history };
+  const fields = await session.fields();
+  await session.remove();
+  return { steps, fields };
 }
 
 /** Like `Promise.all`, but rejects only when nothing is under way any more: no round outlives its run. */

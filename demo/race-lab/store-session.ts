@@ -1,5 +1,5 @@
 import type { HashCommands } from "./plain-session.ts";
-import type { StepRecord, TestedSession } from "./tested-session.ts";
+import type { Hash, StepRecord, TestedSession } from "./tested-session.ts";
 
 /** What the lab needs of the store. */
 export interface RaceStore {
@@ -23,30 +23,30 @@ export class StoreSession implements TestedSession {
   }
 
   async read(): Promise<StepRecord> {
-    const [session, fields] = await Promise.all([this.#store.getSession(this.#id), this.#fields()]);
+    const session = await this.#store.getSession(this.#id);
     const found = session !== null;
     const reply = found ? "the session" : "null: no session";
-    return { step: "read", calls: [{ call: "getSession(id)", reply }], found, fields };
+    return { step: "read", calls: [{ call: "getSession(id)", reply }], found };
   }
 
   async logout(): Promise<StepRecord> {
-    const [found, fields] = await Promise.all([this.#store.deleteSession(this.#id), this.#fields()]);
+    const found = await this.#store.deleteSession(this.#id);
     const reply = found ? "true: deleted" : "false: there was none";
-    return { step: "logout", calls: [{ call: "deleteSession(id)", reply }], found, fields };
+    return { step: "logout", calls: [{ call: "deleteSession(id)", reply }], found };
   }
 
   async write(): Promise<StepRecord> {
-    const [views, fields] = await Promise.all([this.#store.incrementField(this.#id, "page_views"), this.#fields()]);
+    const views = await this.#store.incrementField(this.#id, "page_views");
     const found = views !== null;
     const reply = found ? String(views) : "null: no session, so nothing is written";
-    return { step: "write", calls: [{ call: 'incrementField(id, "page_views")', reply }], found, fields };
+    return { step: "write", calls: [{ call: 'incrementField(id, "page_views")', reply }], found };
   }
 
-  async remove(): Promise<boolean> {
-    return (await this.#redis.del(this.#store.keyOf(this.#id))) === 1;
-  }
-
-  #fields() {
+  fields(): Promise<Hash> {
     return this.#redis.hGetAll(this.#store.keyOf(this.#id));
+  }
+
+  remove(): Promise<number> {
+    return this.#redis.del(this.#store.keyOf(this.#id));
   }
 }

@@ -8,14 +8,14 @@ export interface StepRecord {
   calls: { call: string; reply: string }[];
   /** Whether the step found a session. A plain write does not look, so it always says yes. */
   found: boolean;
-  /** The fields of the hash in Redis right after the step; empty if there is no key. */
-  fields: Record<string, string>;
 }
 
 /** A session whose steps are tested. */
 export interface TestedSession extends Record<RaceStep, () => Promise<StepRecord>> {
-  /** Deletes the key. True if there was one. */
-  remove(): Promise<boolean>;
+  /** The fields of the hash in Redis; empty if there is no key. */
+  fields(): Promise<Hash>;
+  /** Deletes the key, whatever it holds. */
+  remove(): Promise<unknown>;
 }
 
 export type Hash = Record<string, string>;
