@@ -1,0 +1,220 @@
+/**
+ * The session cookie, and what an application does with the session of one request. Copy this file together with
+ * `session-store.ts`. It knows no framework and needs nothing but Node.
+ *
+ *     const cookie = new SessionCookie({ secure: true });
+ *     const jar = headerJar(request.headers.cookie, (setCookie) => response.append("Set-Cookie", setCookie));
+ *     const session = new RequestSession(store, cookie, jar);
+ *
+ *     await session.write({ theme: "dark" });                             // creates a session if there is none
+ *     await session.logIn({ username: "andrew" }, { keep: ["theme"] });   // always creates one, with a new ID
+ *     await session.read();                                               // { username: "andrew", theme: "dark", … }
+ *     await session.logOut();
+ *
+ * The browser holds the session ID and nothing else. The main danger is a slow request: it is sent with an ID, a log-in
+ * replaces that ID, and then the reply to the slow request reaches the browser. If that reply cleared or replaced the
+ * cookie because the old ID is dead, it would sign the user out. So a dead ID does not change the cookie. Only a
+ * log-out and a log-in do, and a page load that asks for it.
+ */
+
+/** Attributes of the cookie. `maxAge` is in seconds. Express' `response.cookie` takes milliseconds: use `headerJar` there. */
+export interface CookieAttributes {
+  path: "/";
+  httpOnly: true;
+  sameSite: "lax";
+  secure: boolean;
+  maxAge?: number;
+}
+
+/** Reads the cookies of one request and sets cookies in its response. `headerJar` makes one for any framework. */
+export interface CookieJar {
+  get(name: string): string | undefined;
+  set(name: string, value: string, attributes: CookieAttributes): unknown;
+}
+
+export interface SessionCookieOptions {
+  /**
+   * Send the cookie over HTTPS only, and name it `__Host-sid`: browsers take a cookie of such a name from this host
+   * only, so another subdomain cannot set it. Default: `false`, for plain HTTP on localhost. The cookie is then `sid`.
+   */
+  secure?: boolean;
+  /** How long the browser keeps the cookie, in seconds. Default: until it is closed. Redis ends the session regardless. */
+  maxAge?: number | undefined;
+}
+
+/** The name and the attributes of the cookie. */
+export class SessionCookie {
+  readonly name: string;
+  readonly attributes: Readonly<CookieAttributes>;
+
+  constructor({ secure = false, maxAge }: SessionCookieOptions = {}) {
+    if (maxAge !== undefined && !(Number.isInteger(maxAge) && maxAge >= 1)) {
+      throw new RangeError(`maxAge must be a whole number of seconds greater than 0; got ${String(maxAge)}`);
+    }
+    this.name = secure ? "__Host-sid" : "sid";
+    const attributes = { path: "/", httpOnly: true, sameSite: "lax", secure } as const;
+    this.attributes = maxAge === undefined ? attributes : { ...attributes, maxAge };
+  }
+
+  /** Returns the session ID in a `Cookie` header, alive or dead, or `undefined` if there is none. */
+  read(cookieHeader: string | undefined): string | undefined {
+    return readCookie(cookieHeader, this.name);
+  }
+
+  /** Returns the `Set-Cookie` header that gives the browser a session ID. */
+  set(id: string): string {
+    return formatCookie(this.name, id, this.attributes);
+  }
+
+  /** Returns the `Set-Cookie` header that makes the browser delete the cookie. */
+  clear(): string {
+    return formatCookie(this.name, "", { ...this.attributes, maxAge: 0 });
+  }
+}
+
+/** What `RequestSession` needs of a store. `RedisSessionStore` and `UserSessions` have it. */
+export interface SessionOperations<Data extends object, Session extends object, CreateOptions extends object> {
+  createSession(data?: Data, options?: CreateOptions): Promise<string>;
+  getSession(id: string | undefined, options?: { refreshTtl?: boolean }): Promise<Session | null>;
+  updateSession(id: string | undefined, data: Data): Promise<boolean>;
+  deleteSession(id: string | undefined): Promise<boolean>;
+}
+
+/** The session of one request. Create one for each request. */
+export class RequestSession<Data extends object, Session extends object, CreateOptions extends object> {
+  readonly #store: SessionOperations<Data, Session, CreateOptions>;
+  readonly #cookie: SessionCookie;
+  readonly #jar: CookieJar;
+  #id: string | undefined;
+
+  constructor(store: SessionOperations<Data, Session, CreateOptions>, cookie: SessionCookie, jar: CookieJar) {
+    this.#store = store;
+    this.#cookie = cookie;
+    this.#jar = jar;
+    this.#id = jar.get(cookie.name) || undefined;
+  }
+
+  /** The session ID, for the other operations of the store: of the request, or the one that replaced it. */
+  get id(): string | undefined {
+    return this.#id;
+  }
+
+  /**
+   * Reads the session and resets its idle timeout; `null` if there is none. `clearIfGone` clears a cookie whose session
+   * is gone. Use it where a whole page is loaded, and nowhere else. Default: `false`.
+   */
+  async read({ clearIfGone = false }: { clearIfGone?: boolean } = {}): Promise<Session | null> {
+    if (this.#id === undefined) return null;
+    const session = await this.#store.getSession(this.#id);
+    if (session === null && clearIfGone) this.#clear();
+    return session;
+  }
+
+  /**
+   * Writes fields to the session, and creates one if the request has no cookie. `false` if the session of the cookie is
+   * gone. Then nothing is written: a new session here could replace the one of a log-in that has just been answered.
+   */
+  async write(data: Data): Promise<boolean> {
+    if (this.#id !== undefined) return this.#store.updateSession(this.#id, data);
+    this.#set(await this.#store.createSession(data));
+    return true;
+  }
+
+  /**
+   * Creates the session of a user, and deletes the one that the browser had: an attacker may know its ID (session
+   * fixation). `options` are those of `createSession`, and `keep`, the fields to take over from the old session, such as
+   * the cart of a visitor. Nothing else is taken over, because the browser may have been another user's before.
+   *
+   * A rotation would keep the old timeouts and all fields. So this reads, creates and deletes: what another request
+   * writes to the old session between these steps is lost, and a failure of Redis never leaves the browser without a
+   * session that it had.
+   */
+  async logIn(data: Data, options?: CreateOptions & { keep?: readonly (keyof Data & string)[] }): Promise<void> {
+    const oldId = this.#id;
+    const kept = await this.#pick(options?.keep ?? []);
+    this.#set(await this.#store.createSession({ ...kept, ...data }, options));
+    await this.#store.deleteSession(oldId);
+  }
+
+  /** Deletes the session and clears the cookie. Logging out twice is not an error. */
+  async logOut(): Promise<void> {
+    await this.#store.deleteSession(this.#id);
+    this.#clear();
+  }
+
+  async #pick(names: readonly string[]): Promise<Partial<Data>> {
+    if (names.length === 0) return {};
+    const session = await this.#store.getSession(this.#id, { refreshTtl: false });
+    const fields = Object.entries(session ?? {}).filter(([name]) => names.includes(name));
+    return Object.fromEntries(fields) as Partial<Data>;
+  }
+
+  #set(id: string): void {
+    this.#id = id;
+    this.#jar.set(this.#cookie.name, id, this.#cookie.attributes);
+  }
+
+  #clear(): void {
+    this.#id = undefined;
+    this.#jar.set(this.#cookie.name, "", { ...this.#cookie.attributes, maxAge: 0 });
+  }
+}
+
+/**
+ * A jar over the `Cookie` header of a request. `appendSetCookie` must add a `Set-Cookie` header to the response and
+ * leave those alone that are there already.
+ */
+export function headerJar(
+  cookieHeader: string | null | undefined,
+  appendSetCookie: (setCookie: string) => unknown,
+): CookieJar {
+  return {
+    get: (name) => readCookie(cookieHeader, name),
+    set: (name, value, attributes) => appendSetCookie(formatCookie(name, value, attributes)),
+  };
+}
+
+/** The request headers that tell where a request comes from, with their names in lower case, as Node has them. */
+export interface OriginHeaders {
+  host?: string | undefined;
+  origin?: string | undefined;
+  "sec-fetch-site"?: string | string[] | undefined;
+}
+
+/**
+ * Whether a page of another site sent this request. Check it for every request that changes something, and reply with
+ * 403. `SameSite=Lax` only keeps the cookie from being sent along, and a log-in needs no cookie: another site could log
+ * your user in to a session of the attacker's. Browsers send `Sec-Fetch-Site`, old ones `Origin` only. A request with
+ * neither comes from a program, which no other site can make send your user's cookie.
+ */
+export function isCrossSite(headers: OriginHeaders): boolean {
+  const site = headers["sec-fetch-site"];
+  if (site !== undefined) return site !== "same-origin" && site !== "none";
+  return headers.origin !== undefined && !isSameHost(headers.origin, headers.host);
+}
+
+/**
+ * Compares hosts only: behind a proxy that terminates TLS, the scheme of the request is not known. The scheme of the
+ * origin gives both the same default port.
+ */
+function isSameHost(origin: string, host: string | undefined): boolean {
+  if (host === undefined || !URL.canParse(origin)) return false;
+  const originUrl = new URL(origin);
+  const ownUrl = `${originUrl.protocol}//${host}`;
+  return originUrl.host !== "" && URL.canParse(ownUrl) && originUrl.host === new URL(ownUrl).host;
+}
+
+/** The first cookie of that name counts: of several, browsers send the one with the longest path first. */
+function readCookie(cookieHeader: string | null | undefined, name: string): string | undefined {
+  for (const pair of cookieHeader?.split(";") ?? []) {
+    const separator = pair.indexOf("=");
+    if (separator !== -1 && pair.slice(0, separator).trim() === name) return pair.slice(separator + 1).trim();
+  }
+  return undefined;
+}
+
+/** A session ID consists of letters, digits, `-` and `_`, so its value needs no encoding. */
+function formatCookie(name: string, value: string, { path, secure, maxAge }: CookieAttributes): string {
+  const lifetime = maxAge === undefined ? "" : `; Max-Age=${String(maxAge)}`;
+  return `${name}=${value}${lifetime}; Path=${path}; HttpOnly${secure ? "; Secure" : ""}; SameSite=Lax`;
+}
