@@ -258,8 +258,9 @@ function connectRedisSide(client: Client): Side {
         sameSite: "lax",
       } as const;
       const time = `${now.toISOString().slice(0, 19)}Z`;
-      const session = { cookie, session_ttl: String(TTL), created_at: time, last_accessed_at: time, ...fields };
-      await store.set(id, session as object as SessionData);
+      const reserved = { session_ttl: String(TTL), created_at: time, last_accessed_at: time };
+      const session = { cookie, ...reserved, ...fields } as object as SessionData;
+      await store.set(id, session);
       return id;
     },
     read: (id) => store.get(id),
