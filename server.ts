@@ -7,8 +7,6 @@ import { createDemoServer } from "./demo/http/server.ts";
 import { parseOptions, StartError } from "./demo/options.ts";
 import { OutageLog } from "./demo/redis/outage-log.ts";
 import { openRedis, type Redis } from "./demo/redis/connect.ts";
-import type { DemoData } from "./demo/http/handlers.ts";
-import { RedisSessionStore } from "./session-store.ts";
 
 const DEFAULT_TTL = 60; // seconds: short, so that one can watch it run out
 const IDLE_LIMIT_MS = 500; // at a stop, a connection may be idle for this long
@@ -21,21 +19,12 @@ async function start(): Promise<void> {
   const redis = await openRedis(options, outages);
 
   const { absoluteTtl, hashIds } = options;
-  const defaultTtl = Math.min(DEFAULT_TTL, absoluteTtl);
-  const store = new RedisSessionStore<DemoData>({
-    redis: redis.client,
-    ttl: defaultTtl,
-    absoluteTtl,
-    hashIds,
-  });
 
   const stopping = new AbortController();
   const server = createDemoServer({
-    store,
     redis,
+    storeSettings: { ttl: Math.min(DEFAULT_TTL, absoluteTtl), absoluteTtl, hashIds },
     secureCookie: options.secureCookie,
-    defaultTtl,
-    absoluteTtl,
     outages,
     stopping: stopping.signal,
   });

@@ -91,7 +91,6 @@ test.describe("a click that arrives after the end", () => {
     await redis.remove(context);
     await page.getByRole("button", { name: "Count a page view" }).click();
     await expect(said(page, "Session expired.")).toBeVisible();
-    expect(await context.cookies()).toEqual([]);
     await page.getByRole("button", { name: "Start a session", exact: true }).click();
     await expect(field(page, "page_views")).toHaveText("1");
   });

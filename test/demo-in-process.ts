@@ -1,11 +1,9 @@
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { after } from "node:test";
-import type { DemoData } from "../demo/http/handlers.ts";
 import { createDemoServer } from "../demo/http/server.ts";
 import { openRedis as connectDemo } from "../demo/redis/connect.ts";
 import { OutageLog } from "../demo/redis/outage-log.ts";
-import { RedisSessionStore } from "../session-store.ts";
 import { Browser } from "./browser.ts";
 import { costIn } from "./command-statistics.ts";
 import { openRedis } from "./redis-connection.ts";
@@ -30,10 +28,9 @@ export async function openDemo() {
 
   async function openApp({ secure = false, absoluteTtl = 2_592_000 } = {}) {
     const prefix = newPrefix();
-    const store = new RedisSessionStore<DemoData>({ redis: demoRedis.client, prefix, ttl: 60, absoluteTtl });
     const { signal: stopping } = new AbortController();
-    const limits = { defaultTtl: 60, absoluteTtl };
-    const server = createDemoServer({ store, redis: demoRedis, secureCookie: secure, ...limits, outages, stopping });
+    const storeSettings = { prefix, ttl: 60, absoluteTtl };
+    const server = createDemoServer({ redis: demoRedis, storeSettings, secureCookie: secure, outages, stopping });
     await once(server.listen(0, "127.0.0.1"), "listening");
     closers.push(() => {
       server.close();

@@ -1,51 +1,62 @@
 import { parseCookie, stringifySetCookie } from "cookie";
-import type { WireEntry } from "../redis/command-log.ts";
+import { isNotice, type Notice } from "../page/notices.ts";
+import type { LoggedCommand } from "../redis/command-log.ts";
 
-/** What the page says, once, after a form did its work. */
-const NOTICES = {
-  started: "Session started. Your browser got a cookie, Redis got a hash.",
-  counted: "Page view counted, and the idle limit starts anew.",
-  ttl: "TTL changed, and the idle limit starts anew.",
-  rotated: "New session ID. The data moved along; the old ID opens nothing now.",
-  ended: "Logged out. Redis deleted the hash, your browser forgot the cookie.",
-};
-
-export type Notice = keyof typeof NOTICES;
-
-/** The Redis commands that a request cost. */
-export interface Wire {
+/** What a form did: the page shows it once. */
+export interface Flash {
+  notice: Notice;
+  /** `POST /increment` */
   request: string;
-  entries: WireEntry[];
+  commands: LoggedCommand[];
 }
 
-const ATTRIBUTES = { path: "/", httpOnly: true, sameSite: "lax" } as const;
-const LIFETIME = 30; // seconds: enough to follow the redirect
+const MAX_AGE = 30; // seconds: enough to follow the redirect
+const MAX_VALUE = 2800; // characters: browsers drop cookies over 4 KB
 
 /**
- * What a form did travels across the redirect to the page in a cookie of its own, which the page takes away. So it
- * is shown once, without JavaScript too, by whichever server makes the page.
+ * Carries what a form did across the redirect to the page, in a cookie that the page clears. So it is shown once,
+ * without JavaScript too, by any of several servers. It holds no personal data.
  */
-export function setFlash(notice: Notice, wire: Wire, secure: boolean): string {
-  const value = Buffer.from(JSON.stringify({ notice, wire })).toString("base64url");
-  return stringifySetCookie("flash", value, { ...ATTRIBUTES, secure, maxAge: LIFETIME });
-}
+export class FlashCookie {
+  readonly #name: string;
+  readonly #attributes: { path: string; httpOnly: boolean; sameSite: "lax"; secure?: boolean };
 
-export const clearFlash = (secure: boolean) => stringifySetCookie("flash", "", { ...ATTRIBUTES, secure, maxAge: 0 });
+  constructor({ secure = false } = {}) {
+    this.#name = secure ? "__Host-flash" : "flash";
+    this.#attributes = { path: "/", httpOnly: true, sameSite: "lax", ...(secure && { secure }) };
+  }
 
-/** Undefined where there is none, or where it is not one of ours. */
-export function readFlash(cookieHeader: string | undefined): { notice: string; wire: Wire } | undefined {
-  const value = cookieHeader === undefined ? undefined : parseCookie(cookieHeader)["flash"];
-  if (!value) return undefined;
-  try {
-    const { notice, wire } = JSON.parse(Buffer.from(value, "base64url").toString());
-    return Object.hasOwn(NOTICES, notice) && isWire(wire) ? { notice: NOTICES[notice as Notice], wire } : undefined;
-  } catch {
-    return undefined;
+  /** Undefined if there is none, or if it was not written by `set`. */
+  read(cookieHeader: string | undefined): Flash | undefined {
+    const value = cookieHeader === undefined ? undefined : parseCookie(cookieHeader)[this.#name];
+    if (!value || value.length > MAX_VALUE) return undefined;
+    try {
+      const flash: unknown = JSON.parse(Buffer.from(value, "base64url").toString());
+      return isFlash(flash) ? flash : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** The `Set-Cookie` value. Commands that do not fit are left out, the last ones first. */
+  set({ notice, request, commands }: Flash): string {
+    const value = Buffer.from(JSON.stringify({ notice, request, commands })).toString("base64url");
+    if (value.length > MAX_VALUE) return this.set({ notice, request, commands: commands.slice(0, -1) });
+    return stringifySetCookie(this.#name, value, { ...this.#attributes, maxAge: MAX_AGE });
+  }
+
+  /** The `Set-Cookie` value that makes the browser forget it. */
+  clear(): string {
+    return stringifySetCookie(this.#name, "", { ...this.#attributes, maxAge: 0 });
   }
 }
 
-const isWire = ({ request, entries }: Wire) =>
-  typeof request === "string" &&
-  entries.every(
-    ({ command, ms, trip }) => typeof command === "string" && typeof ms === "number" && typeof trip === "number",
-  );
+function isFlash(value: unknown): value is Flash {
+  const { notice, request, commands } = value as Partial<Flash>;
+  return isNotice(notice) && typeof request === "string" && Array.isArray(commands) && commands.every(isLoggedCommand);
+}
+
+function isLoggedCommand(value: unknown): value is LoggedCommand {
+  const { text, ms, roundTrip } = value as Partial<LoggedCommand>;
+  return typeof text === "string" && Number.isFinite(ms) && Number.isFinite(roundTrip);
+}

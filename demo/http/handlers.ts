@@ -1,173 +1,175 @@
-import { isSessionId, type RedisSessionStore, type Session } from "../../session-store.ts";
-import { type Answer, htmlAnswer, jsonAnswer, seeOther } from "./reply.ts";
-import { ttlIn, usernameIn } from "./form.ts";
+import { isSessionId } from "../../session-store.ts";
+import type { Notice } from "../page/notices.ts";
+import type { Page } from "../page/render.ts";
+import { readKeyClock } from "../redis/key-clock.ts";
+import type { DemoSession } from "../store.ts";
+import type { FlashCookie } from "./flash.ts";
+import { lastIn, ttlIn, usernameIn } from "./form.ts";
 import { HttpError } from "./http-error.ts";
-import { clearFlash, type Notice, type readFlash, setFlash, type Wire } from "./flash.ts";
-import type { Page } from "../page/page.ts";
+import { htmlReply, jsonReply, redirectHome, type Reply } from "./reply.ts";
+import type { RequestContext } from "./request-context.ts";
 import type { SessionCookie } from "./session-cookie.ts";
-import type { recordWire } from "../redis/command-log.ts";
 
-export interface DemoData {
-  username: string;
-  page_views: number;
-}
-export type DemoSession = Session<DemoData>;
+export type Handler = (context: RequestContext) => Reply | Promise<Reply>;
 
-/** What a route gets to know of a request. */
-export interface Visit {
-  method: string;
-  path: string;
-  query: URLSearchParams;
-  form: URLSearchParams;
-  /** The ID in the cookie, whether or not it opens anything; undefined without a cookie. */
-  sessionId: string | undefined;
-  wantsHtml: boolean;
-  /** What the last form did, to be said once on the page. */
-  flash: ReturnType<typeof readFlash>;
-  /** The Redis commands that this request costs, where a page will show them. */
-  wire: ReturnType<typeof recordWire> | undefined;
-  /** The port that the request came in on, which tells one server of several. */
-  port: number | undefined;
-}
-
-export type Handler = (visit: Visit) => Answer | Promise<Answer>;
-export type Route = { GET?: Handler; POST?: Handler };
-
-/** What the routes work with. */
-export interface Parts {
-  store: RedisSessionStore<DemoData>;
-  cookie: SessionCookie;
+export interface HandlerDependencies {
+  sessionCookie: SessionCookie;
+  flashCookie: FlashCookie;
   page: Page;
-  /** Milliseconds until Redis removes the session's key: for the page, which counts in tenths of a second. */
-  timeLeft: (id: string) => Promise<number>;
-  /** Rejects unless every master of Redis answers. */
+  /** Rejects unless every master of Redis replies. */
   ping: () => Promise<unknown>;
   /** Seconds: the largest TTL that a form may ask for. */
   absoluteTtl: number;
 }
 
-export function createRoutes({ store, cookie, page, timeLeft, ping, absoluteTtl }: Parts) {
-  const table = new Map<string, Route>([
-    ["/", { GET: (visit) => showPage(visit) }],
-    ["/session", { GET: showSession }],
-    ["/login", { POST: logIn }],
-    ["/increment", { POST: increment }],
-    ["/ttl", { POST: changeTtl }],
-    ["/rotate", { POST: rotate }],
-    ["/logout", { POST: logOut }],
-    ["/healthz", { GET: checkHealth }],
-    ...page.assets.map(({ path, answer }): [string, Route] => [path, { GET: () => answer }]),
-  ]);
-  return { find: (path: string) => table.get(path), showPage };
+/** What a form did to a session. */
+interface Outcome<Result> {
+  /** The ID of the session, which may be a new one. */
+  id: string;
+  notice: Notice;
+  headers?: string[];
+  /** What the JSON reply holds besides the session. */
+  json?: (result: Result) => object;
+}
 
-  /** The page; after a mistake in a form, the page with the mistake in place, which does not use the session. */
-  async function showPage(visit: Visit, mistake?: HttpError): Promise<Answer> {
-    const { sessionId } = visit;
-    const [session, left] = await Promise.all([
-      mistake ? look(sessionId) : read(visit),
-      isSessionId(sessionId) ? timeLeft(sessionId) : 0,
-    ]);
-    const html = page.renderSession({ visit, session, left, mistake, wire: wireOf(visit, [sessionId]) });
-    return htmlAnswer(html, mistake?.status, [
-      ...(visit.flash === undefined ? [] : ["Set-Cookie", clearFlash(cookie.isSecure)]),
-      ...(sessionId !== undefined && session === null ? ["Set-Cookie", cookie.clear()] : []),
-    ]);
+/** One method for each route. */
+export class Handlers {
+  readonly #dependencies: HandlerDependencies;
+
+  constructor(dependencies: HandlerDependencies) {
+    this.#dependencies = dependencies;
   }
 
-  async function showSession(visit: Visit): Promise<Answer> {
-    const session = await read(visit);
-    if (visit.sessionId !== undefined && session) return jsonAnswer(toJson(visit.sessionId, session));
-    const headers = visit.sessionId === undefined ? [] : ["Set-Cookie", cookie.clear()];
-    return jsonAnswer({ authenticated: false, session: null }, 200, headers);
+  /** A page load uses the session, and shows the notice of the last form; with `?refresh=false` it only looks. */
+  async showPage(context: RequestContext): Promise<Reply> {
+    const { sessionCookie, flashCookie } = this.#dependencies;
+    const { sessionId, flash } = context;
+    const refreshTtl = refreshesTtl(context);
+    const { html, session } = await this.#renderPage(context, { refreshTtl });
+    const headers: string[] = [];
+    if (refreshTtl && flash !== undefined) headers.push("Set-Cookie", flashCookie.clear());
+    if (refreshTtl && sessionId !== undefined && session === null) headers.push("Set-Cookie", sessionCookie.clear());
+    return htmlReply(html, 200, headers);
   }
 
-  /** A session that the browser already had ends, once there is a new one: its ID is worth nothing after the log-in. */
-  async function logIn(visit: Visit): Promise<Answer> {
-    const data = { username: usernameIn(visit.form), page_views: 1 };
-    const limit = visit.form.has("ttl") ? { ttl: ttlIn(visit.form, absoluteTtl) } : {};
-    const id = await store.createSession(data, limit);
-    const [session] = await Promise.all([
-      lookFor(visit, id),
-      visit.sessionId === undefined ? false : store.deleteSession(visit.sessionId),
-    ]);
-    return done(visit, "started", id, session, { headers: ["Set-Cookie", cookie.set(id)] });
+  /** Leaves the cookie of a dead session alone: a log-in may have replaced it since this request was sent. */
+  async showSession(context: RequestContext): Promise<Reply> {
+    const { store, sessionId } = context;
+    if (sessionId === undefined) return jsonReply(NO_SESSION);
+    const session = await store.getSession(sessionId, { refreshTtl: refreshesTtl(context) });
+    return jsonReply(session === null ? NO_SESSION : toJson(sessionId, session));
   }
 
-  async function increment(visit: Visit): Promise<Answer> {
-    const id = idOf(visit);
-    const [page_views, session] = await Promise.all([store.incrementField(id, "page_views"), lookFor(visit, id)]);
-    return done(visit, "counted", id, page_views === null ? null : session, { more: { page_views } });
+  /** A mistake in a form that a browser sent is shown on the page, where it can be corrected. */
+  async handleForm(context: RequestContext, handler: Handler): Promise<Reply> {
+    try {
+      return await handler(context);
+    } catch (error) {
+      if (!context.wantsHtml || !(error instanceof HttpError)) throw error;
+      const { html } = await this.#renderPage(context, { refreshTtl: false, mistake: error });
+      return htmlReply(html, error.status, error.headers);
+    }
   }
 
-  async function changeTtl(visit: Visit): Promise<Answer> {
-    const id = idOf(visit);
-    const ttl = ttlIn(visit.form, absoluteTtl);
-    const [isChanged, session] = await Promise.all([store.setSessionTtl(id, ttl), lookFor(visit, id)]);
-    return done(visit, "ttl", id, isChanged ? session : null);
+  /** A session that the browser already had is ended, once there is a new one. */
+  async logIn(context: RequestContext): Promise<Reply> {
+    const { store, form, sessionId } = context;
+    const data = { username: usernameIn(form), page_views: 1 };
+    const id = await store.createSession(data, form.has("ttl") ? { ttl: this.#ttlIn(form) } : {});
+    if (sessionId !== undefined) await store.deleteSession(sessionId);
+    return this.#reply(context, true, { id, notice: "started", headers: this.#setSessionCookie(id) });
   }
 
-  async function rotate(visit: Visit): Promise<Answer> {
-    const id = await store.rotateSession(idOf(visit));
-    if (id === null) throw expired();
-    return done(visit, "rotated", id, await lookFor(visit, id), { headers: ["Set-Cookie", cookie.set(id)] });
+  async increment(context: RequestContext): Promise<Reply> {
+    const id = requireSessionId(context);
+    const incremented = context.store.incrementField(id, "page_views");
+    return this.#reply(context, incremented, { id, notice: "counted", json: (page_views) => ({ page_views }) });
   }
 
-  /** To log out twice is no mistake. */
-  async function logOut(visit: Visit): Promise<Answer> {
-    if (visit.sessionId !== undefined) await store.deleteSession(visit.sessionId);
-    const headers = ["Set-Cookie", cookie.clear()];
-    if (visit.wantsHtml) return seeOther("/", [...headers, "Set-Cookie", flashOf(visit, "ended")]);
-    return jsonAnswer({ authenticated: false }, 200, headers);
+  async changeTtl(context: RequestContext): Promise<Reply> {
+    const id = requireSessionId(context);
+    const changed = context.store.setSessionTtl(id, this.#ttlIn(context.form));
+    return this.#reply(context, changed, { id, notice: "ttl" });
   }
 
-  /** A Redis that answers PING may still refuse to write, and where one master takes a log-in, another may be out. */
-  async function checkHealth(): Promise<Answer> {
-    const [id] = await Promise.all([store.createSession({}, { ttl: 1 }), ping()]);
+  async rotate(context: RequestContext): Promise<Reply> {
+    const id = await context.store.rotateSession(requireSessionId(context));
+    if (id === null) throw sessionExpired();
+    return this.#reply(context, true, { id, notice: "rotated", headers: this.#setSessionCookie(id) });
+  }
+
+  /** Logging out twice is not a mistake. */
+  async logOut(context: RequestContext): Promise<Reply> {
+    const { store, sessionId, wantsHtml } = context;
+    if (sessionId !== undefined) await store.deleteSession(sessionId);
+    const headers = ["Set-Cookie", this.#dependencies.sessionCookie.clear()];
+    return wantsHtml
+      ? this.#redirectHome(context, "ended", headers)
+      : jsonReply({ authenticated: false }, 200, headers);
+  }
+
+  /** A Redis that replies to PING may still refuse to write, and one master may be down while another takes log-ins. */
+  async checkHealth({ store }: RequestContext): Promise<Reply> {
+    const [id] = await Promise.all([store.createSession({}, { ttl: 1 }), this.#dependencies.ping()]);
     await store.deleteSession(id);
-    return jsonAnswer({ redis: "ok" });
+    return jsonReply({ redis: "ok" });
   }
 
-  /** The session, which this uses, unless the request asks for no more than a look. */
-  async function read({ sessionId, query }: Visit): Promise<DemoSession | null> {
-    if (sessionId === undefined) return null;
-    return store.getSession(sessionId, { refreshTtl: query.get("refresh") !== "false" });
+  /**
+   * Replies once the operation is done, which resolves to null or false if the session is gone. A browser goes to the page.
+   * A program gets the session as it is then, read in the same round trip.
+   */
+  async #reply<Result>(
+    context: RequestContext,
+    operation: Result | Promise<Result>,
+    { id, notice, headers = [], json = () => ({}) }: Outcome<Result>,
+  ): Promise<Reply> {
+    if (context.wantsHtml) {
+      if (isGone(await operation)) throw sessionExpired();
+      return this.#redirectHome(context, notice, headers);
+    }
+    const [result, session] = await Promise.all([operation, context.store.getSession(id, { refreshTtl: false })]);
+    if (isGone(result) || session === null) throw sessionExpired();
+    return jsonReply({ ...toJson(id, session), ...json(result) }, 200, headers);
   }
 
-  async function look(id: string | undefined): Promise<DemoSession | null> {
-    return id === undefined ? null : store.getSession(id, { refreshTtl: false });
+  #redirectHome({ method, path, redis }: RequestContext, notice: Notice, headers: string[]): Reply {
+    const flash = { notice, request: `${method} ${path}`, commands: redis.commands };
+    return redirectHome([...headers, "Set-Cookie", this.#dependencies.flashCookie.set(flash)]);
   }
 
-  /** For a program: the session as it is after what was begun before, in the same round trip. A browser goes to the page. */
-  async function lookFor({ wantsHtml }: Visit, id: string): Promise<DemoSession | null | undefined> {
-    return wantsHtml ? undefined : look(id);
+  async #renderPage(context: RequestContext, { refreshTtl, mistake }: { refreshTtl: boolean; mistake?: HttpError }) {
+    const { method, path, store, redis, sessionId, form, flash, port } = context;
+    const key = isSessionId(sessionId) ? store.keyOf(sessionId) : undefined;
+    const [session, clock] = await Promise.all([
+      sessionId === undefined ? null : store.getSession(sessionId, { refreshTtl }),
+      key === undefined ? undefined : readKeyClock(redis, key),
+    ]);
+    const shownFlash = refreshTtl ? flash : undefined;
+    const cost = { request: `${method} ${path}`, commands: redis.commands };
+    const state = {
+      sessionId,
+      key,
+      session,
+      clock,
+      notice: shownFlash?.notice,
+      mistake,
+      typed: { username: form.get("username") ?? undefined, ttl: lastIn(form, "ttl") },
+      costs: shownFlash === undefined ? [cost] : [cost, shownFlash],
+    };
+    return { html: this.#dependencies.page.renderSession(state, port), session };
   }
 
-  function expired(): HttpError {
-    return new HttpError(401, "Session expired", { headers: ["Set-Cookie", cookie.clear()] });
+  #ttlIn(form: URLSearchParams): number {
+    return ttlIn(form, this.#dependencies.absoluteTtl);
   }
 
-  /** The answer to a form that did its work, unless the session was gone. */
-  function done(
-    visit: Visit,
-    notice: Notice,
-    id: string,
-    session: DemoSession | null | undefined,
-    { headers = [], more }: { headers?: string[]; more?: object } = {},
-  ): Answer {
-    if (session === null) throw expired();
-    if (session === undefined) return seeOther("/", [...headers, "Set-Cookie", flashOf(visit, notice, id)]);
-    return jsonAnswer({ ...toJson(id, session), ...more }, 200, headers);
-  }
-
-  function flashOf(visit: Visit, notice: Notice, newId?: string): string {
-    return setFlash(notice, wireOf(visit, [visit.sessionId, newId]), cookie.isSecure);
-  }
-
-  function wireOf({ method, path, wire }: Visit, ids: (string | undefined)[]): Wire {
-    const keys = ids.filter((id) => id !== undefined).map((id) => store.keyOf(id));
-    return { request: `${method} ${path}`, entries: wire?.entries(keys) ?? [] };
+  #setSessionCookie(id: string): string[] {
+    return ["Set-Cookie", this.#dependencies.sessionCookie.set(id)];
   }
 }
+
+const NO_SESSION = { authenticated: false, session: null };
 
 const toJson = (session_id: string, session: DemoSession) => ({
   authenticated: true,
@@ -177,7 +179,11 @@ const toJson = (session_id: string, session: DemoSession) => ({
   ttl: Number(session.ttl),
 });
 
-function idOf({ sessionId }: Visit): string {
+function requireSessionId({ sessionId }: RequestContext): string {
   if (sessionId === undefined) throw new HttpError(401, "No active session");
   return sessionId;
 }
+
+const isGone = (result: unknown) => result === null || result === false;
+const sessionExpired = () => new HttpError(401, "Session expired");
+const refreshesTtl = ({ query }: RequestContext) => query.get("refresh") !== "false";

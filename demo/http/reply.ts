@@ -1,35 +1,36 @@
-/** What goes back over the wire, besides the headers that every answer has. */
-export interface Answer {
+/** What a handler returns. The headers that every reply has are added when it is sent. */
+export interface Reply {
   status: number;
-  /** Name, value, name, value …, as `writeHead` takes them. */
+  /** Name, value, name, value …, as `writeHead` takes them: `Set-Cookie` may be there twice. */
   headers: string[];
   body: string | Buffer;
 }
 
 const NO_STORE = ["Cache-Control", "no-store"];
-const AN_HOUR = ["Cache-Control", "public, max-age=3600"];
+const ONE_HOUR = ["Cache-Control", "public, max-age=3600"];
 
-export const jsonAnswer = (value: object, status = 200, headers: string[] = []): Answer => ({
+export const jsonReply = (value: object, status = 200, headers: string[] = []): Reply => ({
   status,
   headers: ["Content-Type", "application/json; charset=utf-8", ...NO_STORE, ...headers],
   body: JSON.stringify(value),
 });
 
-export const htmlAnswer = (html: string, status = 200, headers: string[] = []): Answer => ({
+export const htmlReply = (html: string, status = 200, headers: string[] = []): Reply => ({
   status,
   headers: ["Content-Type", "text/html; charset=utf-8", ...NO_STORE, ...headers],
   body: html,
 });
 
-export const seeOther = (location: string, headers: string[] = []): Answer => ({
+/** To the page, after a form. */
+export const redirectHome = (headers: string[]): Reply => ({
   status: 303,
-  headers: ["Location", location, ...NO_STORE, ...headers],
+  headers: ["Location", "/", ...NO_STORE, ...headers],
   body: "",
 });
 
-/** A file of the page's own, which a browser may keep: pages name it with a version. */
-export const fileAnswer = (type: string, body: Buffer): Answer => ({
+/** A file that the page links, with a version in its address: a browser may keep it. */
+export const assetReply = ({ type, content }: { type: string; content: Buffer }): Reply => ({
   status: 200,
-  headers: ["Content-Type", type, ...AN_HOUR],
-  body,
+  headers: ["Content-Type", type, ...ONE_HOUR],
+  body: content,
 });

@@ -1,90 +1,78 @@
-import { tracingChannel } from "node:diagnostics_channel";
 import { performance } from "node:perf_hooks";
+import type { RedisScripting } from "../../session-store.ts";
 
-/** A Redis command as it went over the wire, for people. */
-export interface WireEntry {
-  /** `EVALSHA increment session:V1StGXR8… page_views 1`: the operation in the place of a script's digest. */
-  command: string;
-  /** How long the answer took, in milliseconds. */
+/** A Redis command that a request sent, as the page shows it. */
+export interface LoggedCommand {
+  /** `EVALSHA increment session:V1StGXR8… page_views 1`: the operation stands for the script and the number of keys. */
+  text: string;
+  /** Milliseconds from sending the command to its reply. */
   ms: number;
-  /** Commands that were on their way together share a round trip; the first is 1. */
-  trip: number;
+  /** Commands that were under way together share a round trip; the first is 1. */
+  roundTrip: number;
 }
 
-interface Sent {
-  args: readonly unknown[];
-  key: unknown;
-  start: number;
-  end: number;
+/** With 100 bytes of text each at most, the page and the flash cookie stay small whatever a request does. */
+const MAX_COMMANDS = 12;
+const MAX_WORD = 20; // characters: a key's prefix and enough of its ID to recognize it
+
+type ScriptOptions = Parameters<RedisScripting["evalSha"]>[1];
+
+/**
+ * A client that logs the commands it passes on. Each request whose cost a page shows has one of its own, so that the
+ * commands of an overlapping request, of the same session too, are never shown as this one's, and nothing has to be
+ * stopped.
+ */
+export class CommandLog implements RedisScripting {
+  readonly #redis: RedisScripting;
+  readonly #commands: (Omit<LoggedCommand, "ms"> & { ms: number | undefined })[] = [];
+  #underWay = 0;
+  #roundTrip = 0;
+
+  constructor(redis: RedisScripting) {
+    this.#redis = redis;
+  }
+
+  /** The first commands that have been replied to, in the order in which they were sent. */
+  get commands(): LoggedCommand[] {
+    return this.#commands.filter((command): command is LoggedCommand => command.ms !== undefined);
+  }
+
+  evalSha(sha1: string, options: ScriptOptions): Promise<unknown> {
+    return this.#log("EVALSHA", options, () => this.#redis.evalSha(sha1, options));
+  }
+
+  eval(script: string, options: ScriptOptions): Promise<unknown> {
+    return this.#log("EVAL", options, () => this.#redis.eval(script, options));
+  }
+
+  async #log(name: string, options: ScriptOptions, send: () => Promise<unknown>): Promise<unknown> {
+    if (this.#underWay === 0) this.#roundTrip += 1;
+    this.#underWay += 1;
+    const command = { text: textOf(name, options), ms: undefined as number | undefined, roundTrip: this.#roundTrip };
+    if (this.#commands.length < MAX_COMMANDS) this.#commands.push(command);
+    const start = performance.now();
+    try {
+      return await send();
+    } finally {
+      command.ms = Math.round((performance.now() - start) * 100) / 100;
+      this.#underWay -= 1;
+    }
+  }
 }
 
-const channel = tracingChannel<unknown, object>("node-redis:command");
-
-/** Recordings under way, the oldest first, and the commands since that one began, each once for all of them. */
-const recordings = new Set<{ start: number }>();
-const sent = new Map<object, Sent>();
-
-const subscriber = {
-  start(message: object) {
-    const args: unknown[] = "args" in message && Array.isArray(message.args) ? message.args : [];
-    sent.set(message, { args, key: args[isScript(args) ? 3 : 1], start: performance.now(), end: Number.NaN });
-  },
-  asyncEnd(message: object) {
-    const command = sent.get(message);
-    if (command) command.end = performance.now();
-  },
-  end() {},
-  asyncStart() {},
-  error() {},
+/**
+ * The arguments that explain an operation. Those of operations not named here stay out, and so do the values that a
+ * session starts with: they may be personal.
+ */
+const SHOWN_ARGUMENTS: Record<string, (args: string[]) => string[]> = {
+  create: ([ttl = "", ...fields]) => [ttl, ...fields.filter((_, index) => index % 2 === 0)].slice(0, 3),
+  increment: ([field = "", amount = ""]) => [field, amount],
+  set_ttl: ([ttl = ""]) => [ttl],
 };
 
-/**
- * Listens to the commands that node-redis sends, on its diagnostics channel, from now until `stop`.
- * Nobody listens while nobody looks at the page, so then it costs nothing.
- */
-export function recordWire() {
-  const recording = { start: performance.now() };
-  if (recordings.size === 0) channel.subscribe(subscriber);
-  recordings.add(recording);
-
-  return {
-    /** The commands on these keys, and on no one else's. */
-    entries(keys: string[]): WireEntry[] {
-      const ours: WireEntry[] = [];
-      let trip = 0;
-      let answered = Number.NEGATIVE_INFINITY;
-      for (const { args, key, start, end } of sent.values()) {
-        if (start < recording.start || !keys.some((ourKey) => ourKey === key)) continue;
-        if (start >= answered) trip += 1;
-        answered = Math.max(answered, end);
-        ours.push({ command: readable(args.map(String)), ms: Math.round((end - start) * 100) / 100, trip });
-      }
-      return ours;
-    },
-    stop() {
-      recordings.delete(recording);
-      if (recordings.size === 0) channel.unsubscribe(subscriber);
-      const [oldest] = recordings;
-      for (const [message, { start: at }] of sent) {
-        if (oldest !== undefined && at >= oldest.start) break;
-        sent.delete(message);
-      }
-    },
-  };
+function textOf(name: string, { keys, arguments: [operation = "", , ...args] }: ScriptOptions): string {
+  const shown = Object.hasOwn(SHOWN_ARGUMENTS, operation) ? SHOWN_ARGUMENTS[operation]!(args) : [];
+  return [name, operation, ...keys.slice(0, 1), ...shown].map(shorten).join(" ");
 }
 
-const isScript = ([command]: readonly unknown[]) => command === "EVALSHA" || command === "EVAL";
-
-/**
- * A script's digest and the number of its keys say nothing to people, and the absolute limit is always the same. The
- * values that a session begins with stay out: they are personal.
- */
-function readable([command = "", ...args]: readonly string[]): string {
-  if (!isScript([command])) return [command, ...args.map(shortened)].join(" ");
-  const [, , key = "", operation = "", , ...rest] = args;
-  const told = operation === "create" ? rest.filter((_, index) => index === 0 || index % 2 === 1) : rest;
-  return [command, operation, ...[key, ...told].map(shortened)].join(" ");
-}
-
-const shortened = (word: string) => (word.length > LONGEST_WORD ? `${word.slice(0, LONGEST_WORD)}…` : word);
-const LONGEST_WORD = 20; // characters: a key's prefix and enough of its ID to know it again
+const shorten = (word: string) => (word.length > MAX_WORD ? `${word.slice(0, MAX_WORD)}…` : word);

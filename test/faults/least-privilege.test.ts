@@ -6,7 +6,6 @@ import { createClient } from "redis";
 import { createDemoServer } from "../../demo/http/server.ts";
 import { OutageLog } from "../../demo/redis/outage-log.ts";
 import { openRedis } from "../../demo/redis/connect.ts";
-import type { DemoData } from "../../demo/http/handlers.ts";
 import { RedisSessionStore } from "../../session-store.ts";
 import { PASSWORD, RULES, USER, WITH_A_DATABASE } from "../redis-acl.ts";
 import { Browser } from "../browser.ts";
@@ -84,10 +83,9 @@ async function requestsThatFailAs(username: string, database = ""): Promise<stri
   const outages = Object.assign(new OutageLog(), { failed: () => {}, recovered: () => {} });
   const redisUrl = `redis://${username}:${PASSWORD}@127.0.0.1:${redis.port}${database}`;
   const connection = await openRedis({ redisUrl }, outages);
-  const store = new RedisSessionStore<DemoData>({ redis: connection.client });
   const { signal: stopping } = new AbortController();
-  const limits = { defaultTtl: 60, absoluteTtl: 2_592_000 };
-  const server = createDemoServer({ store, redis: connection, secureCookie: false, ...limits, outages, stopping });
+  const storeSettings = { ttl: 60, absoluteTtl: 2_592_000 };
+  const server = createDemoServer({ redis: connection, storeSettings, secureCookie: false, outages, stopping });
   try {
     await once(server.listen(0, "127.0.0.1"), "listening");
     return await requestsThatFail(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);

@@ -38,11 +38,10 @@ describe("a cookie that is none of ours", () => {
     ["that is empty", ""],
   ];
   for (const [what, value] of cookies) {
-    test(`opens nothing, is cleared, and breaks nothing: one ${what}`, async () => {
+    test(`opens nothing and breaks nothing: one ${what}`, async () => {
       const app = await openApp();
       const session = await withCookie(app, "/session", `sid=${value}`);
       assert.deepEqual([session.status, session.json], [200, NO_SESSION]);
-      assert.match(String(session.setCookies), /^sid=; Max-Age=0;/);
       for (const accept of ["*/*", "text/html"]) {
         const page = await withCookie(app, "/", `sid=${value}`, { headers: { accept } });
         assert.equal(page.status, 200);

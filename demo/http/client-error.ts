@@ -1,0 +1,29 @@
+import { STATUS_CODES } from "node:http";
+import type { Duplex } from "node:stream";
+import { jsonReply } from "./reply.ts";
+import { SECURITY_HEADERS } from "./security-headers.ts";
+
+const CLOSE_LIMIT_MS = 1000;
+
+/**
+ * Replies to what is not an HTTP request, or to one that never ends: Node passes on such a connection as it is, so the
+ * reply is written here byte by byte.
+ */
+export function replyToClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (!socket.writable || error.code === "ECONNRESET") {
+    socket.destroy();
+    return;
+  }
+  const status = statusOf(error);
+  const { headers, body } = jsonReply({ error: "The request could not be understood." }, status);
+  const lines = [...SECURITY_HEADERS, ...headers, "Content-Length", String(body.length), "Connection", "close"]
+    .map((text, index) => (index % 2 === 0 ? `${text}: ` : `${text}\r\n`))
+    .join("");
+  setTimeout(() => socket.destroy(), CLOSE_LIMIT_MS).unref(); // the client may keep its side open, but not for long
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines}\r\n${body.toString()}`);
+}
+
+function statusOf({ code }: NodeJS.ErrnoException): number {
+  if (code === "HPE_HEADER_OVERFLOW") return 431;
+  return code === "ERR_HTTP_REQUEST_TIMEOUT" ? 408 : 400;
+}

@@ -1,0 +1,30 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { SESSION_SCRIPT } from "../../session-store.ts";
+
+/** A file that the page links. */
+export interface Asset {
+  name: string;
+  path: string;
+  /** With a version, so that a browser can keep the file and still gets a new one. */
+  url: string;
+  type: string;
+  content: Buffer;
+}
+
+export const viewPath = (name: string) => fileURLToPath(new URL(`../../views/${name}`, import.meta.url));
+
+export function loadAssets(): Asset[] {
+  return [
+    assetOf("style.css", "text/css; charset=utf-8", readFileSync(viewPath("style.css"))),
+    assetOf("page.js", "text/javascript; charset=utf-8", readFileSync(viewPath("page.js"))),
+    assetOf("icon.svg", "image/svg+xml", readFileSync(viewPath("icon.svg"))),
+    assetOf("session.lua", "text/plain; charset=utf-8", Buffer.from(SESSION_SCRIPT)),
+  ];
+}
+
+function assetOf(name: string, type: string, content: Buffer): Asset {
+  const version = createHash("sha256").update(content).digest("base64url").slice(0, 8);
+  return { name, path: `/${name}`, url: `/${name}?${version}`, type, content };
+}

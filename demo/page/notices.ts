@@ -1,0 +1,12 @@
+/** What the page says, once, after a form did its work. The template ends each with a full stop. */
+export const NOTICES = {
+  started: "Session started. Your browser got a cookie, Redis got a hash",
+  counted: "Page view counted, and the idle timeout is reset",
+  ttl: "TTL changed, and the idle timeout is reset",
+  rotated: "New session ID. The data is the same; the old ID opens nothing now",
+  ended: "Logged out. Redis deleted the hash, your browser forgot the cookie",
+};
+
+export type Notice = keyof typeof NOTICES;
+
+export const isNotice = (value: unknown): value is Notice => typeof value === "string" && Object.hasOwn(NOTICES, value);
