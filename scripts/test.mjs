@@ -1,104 +1,103 @@
 /**
- * What `npm test` runs: the checks, then the store and the server (node:test), the store once more on Valkey where that
- * is installed beside Redis, and the page (Playwright). `npm test -- --scale` adds what takes several Redis: clusters
- * and Sentinels that lose a node, and the store and the HTTP contract on a cluster. The last line counts the test cases
- * of both runners; the exit code is 1 if anything failed.
+ * What `npm test` runs: the checks, then `test/` (node:test) and `e2e/` (Playwright).
+ *
+ *     npm test                   all tests for which one Redis is enough
+ *     npm test -- test/store     only the tests in this folder or file; several may be named
+ *     npm test -- --scale        all tests: also clusters and Sentinels, and the store and the HTTP contract on a cluster
+ *
+ * If both `redis-server` and `valkey-server` are installed, `test/store/` runs on each of them. The last line counts the
+ * tests of both runners. The exit code is 1 if a test failed, or if a runner or a test file ran no test.
  */
-import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { execSync, spawnSync } from "node:child_process";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative, resolve } from "node:path";
+import { run } from "node:test";
+import { spec } from "node:test/reporters";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 import { findProgram } from "../demo/redis/find-program.mjs";
 
-/** @typedef {{ passed: number, failed: number, skipped: number }} Counts */
-
-const FILE_LIMIT_MS = 300_000; // a test file that hangs is ended and counts as failed
-const ON_CLUSTER = /(store\/operations|store\/races|page\/race-lab|http\/contract)\.test\.ts$/;
-const FAILED = { passed: 0, failed: 1, skipped: 0 };
+const FILE_LIMIT_MS = 300_000; // a test file that takes longer is killed and counts as failed
+const CONCURRENCY = 2;
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
-const reports = mkdtempSync(join(tmpdir(), "test-reports-"));
-const results = run("npm run --silent check") ? runAll() : [FAILED];
-rmSync(reports, { recursive: true });
+const { values, positionals: paths } = parseArgs({ allowPositionals: true, options: { scale: { type: "boolean" } } });
+const folder = mkdtempSync(join(tmpdir(), "test-run-"));
+const counts = { passed: 0, failed: 0, skipped: 0 };
+try {
+  execSync("npm run --silent check", { stdio: "inherit" });
+  await runTests();
+} catch (error) {
+  console.error(String(error));
+  counts.failed += 1;
+}
+rmSync(folder, { recursive: true });
+console.log(`${counts.passed} passed, ${counts.failed} failed${counts.skipped ? `, ${counts.skipped} skipped` : ""}`);
+process.exitCode = counts.failed > 0 ? 1 : 0;
 
-const sum = (/** @type {keyof Counts} */ key) => results.reduce((total, counts) => total + counts[key], 0);
-const andSkipped = sum("skipped") > 0 ? `, ${sum("skipped")} skipped` : "";
-console.log(`${sum("passed")} passed, ${sum("failed")} failed${andSkipped}`);
-process.exitCode = sum("failed") > 0 ? 1 : 0;
+async function runTests() {
+  const nodeTests = findTests("test", ".test.ts");
+  const pageTests = findTests("e2e", ".spec.ts");
+  if (nodeTests.length + pageTests.length === 0) throw new Error(`There is no test in ${paths.join(", ")}`);
+  compileServer();
 
-function runAll() {
-  const counts = [runNodeTests(/^test\/(store|http|faults|page)\//)];
+  const testsIn = (/** @type {string} */ path) => nodeTests.filter((file) => file.startsWith(path));
+  await runNodeTests(nodeTests.filter((file) => !file.startsWith("test/scale/")));
   if (findProgram("redis-server") && findProgram("valkey-server")) {
-    counts.push(runNodeTests(/^test\/store\//, { environment: { TEST_SERVER: "valkey-server" } }));
+    await runNodeTests(testsIn("test/store/"), { server: "valkey-server" });
   }
-  if (process.argv.includes("--scale")) {
-    counts.push(
-      runNodeTests(/^test\/scale\//, { concurrency: 1 }),
-      runNodeTests(ON_CLUSTER, { concurrency: 1, environment: { TEST_SERVER: "cluster" } }),
-    );
+  if (values.scale || paths.length > 0) await runNodeTests(testsIn("test/scale/"), { concurrency: 1 });
+  if (values.scale) {
+    const tests = [...testsIn("test/store/"), ...testsIn("test/http/contract.test.ts")];
+    await runNodeTests(tests, { server: "cluster", concurrency: 1 });
   }
-  return [...counts, runPlaywright()];
+  if (pageTests.length > 0) runPageTests(pageTests);
 }
 
-/**
- * @param {RegExp} paths
- * @param {{ concurrency?: number, environment?: Record<string, string> }} [how]
- */
-function runNodeTests(paths, { concurrency = 2, environment = {} } = {}) {
-  const report = join(reports, "node.tap");
-  const files = readdirSync("test", { recursive: true, encoding: "utf8" })
-    .map((name) => `test/${name.replaceAll("\\", "/")}`)
-    .filter((path) => path.endsWith(".test.ts") && paths.test(path));
-  if (files.length === 0) return FAILED; // without files it would look for some, and find this script
-  const isPassed = run(
-    `node --import tsx --test --test-concurrency=${concurrency} --test-timeout=${FILE_LIMIT_MS} --test-reporter=spec --test-reporter-destination=stdout ` +
-      `--test-reporter=tap --test-reporter-destination="${report}" ${files.join(" ")}`,
-    environment,
-  );
-  return count(isPassed, () => {
-    const lines = readFileSync(report, "utf8").matchAll(/^# (\w+) (\d+)$/gm);
-    /** @type {any} the summary is at the end, so the last line of a name counts */
-    const summary = Object.fromEntries(Array.from(lines, ([, name, number]) => [name, Number(number)]));
-    const { pass, fail, cancelled, skipped } = summary;
-    return { passed: pass, failed: fail + cancelled, skipped };
+/** @type {(root: string, extension: string) => string[]} */
+function findTests(root, extension) {
+  return readdirSync(root, { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(extension))
+    .map((name) => `${root}/${name}`)
+    .filter((file) => paths.length === 0 || paths.some((path) => !relative(path, file).startsWith("..")));
+}
+
+/** Compiles the server for the tests that start it as a process: through tsx, each start takes twice the CPU time. */
+function compileServer() {
+  const options = `--noCheck --noEmit false --rewriteRelativeImportExtensions --outDir "${folder}"`;
+  execSync(`npx tsc ${options}`, { stdio: "inherit" });
+  cpSync("views", join(folder, "views"), { recursive: true });
+  for (const name of ["node_modules", "package.json"]) symlinkSync(resolve(name), join(folder, name));
+  process.env["DEMO_SERVER"] = join(folder, "server.js");
+}
+
+/** @type {(files: string[], how?: { server?: string, concurrency?: number }) => Promise<void>} */
+async function runNodeTests(files, { server = "", concurrency = CONCURRENCY } = {}) {
+  if (files.length === 0) return;
+  process.env["TEST_SERVER"] = server;
+  const events = run({ files, concurrency, timeout: FILE_LIMIT_MS });
+  events.on("test:pass", ({ name, file, details, skip }) => {
+    const isEmptyFile = file === resolve(name); // node:test reports a file without tests as a test
+    if (isEmptyFile) counts.failed += 1;
+    else if (skip !== undefined) counts.skipped += 1;
+    else if (details.type !== "suite") counts.passed += 1;
   });
-}
-
-function runPlaywright() {
-  const report = join(reports, "playwright.json");
-  const isPassed = run("npx playwright test --config e2e/playwright.config.ts --reporter=list,json", {
-    PLAYWRIGHT_JSON_OUTPUT_FILE: report,
+  events.on("test:fail", ({ details: { error } }) => {
+    const isOnlySum = "failureType" in error && error.failureType === "subtestsFailed";
+    if (!isOnlySum) counts.failed += 1;
   });
-  return count(isPassed, () => {
-    const { expected, flaky, unexpected, skipped } = JSON.parse(readFileSync(report, "utf8")).stats;
-    return { passed: expected + flaky, failed: unexpected, skipped };
-  });
+  for await (const line of events.compose(new spec())) process.stdout.write(line);
 }
 
-/**
- * What a report says. A runner that writes none, runs nothing, or fails without a failed test counts as a failure.
- *
- * @type {(isPassed: boolean, readReport: () => Counts) => Counts}
- */
-function count(isPassed, readReport) {
-  try {
-    const counts = readReport();
-    if (!(counts.passed + counts.failed > 0)) return FAILED;
-    return isPassed ? counts : { ...counts, failed: Math.max(counts.failed, 1) };
-  } catch {
-    return FAILED;
-  }
-}
-
-/**
- * Runs a command line before everyone's eyes; true if it succeeded.
- *
- * @param {string} line
- */
-function run(line, environment = {}) {
-  /** @type {NodeJS.ProcessEnv} */
-  const env = { ...process.env, ...environment };
-  delete env["NODE_TEST_CONTEXT"]; // set where a test runs us, and then node:test prints no report
-  return spawnSync(line, { shell: true, stdio: "inherit", env }).status === 0;
+/** @type {(files: string[]) => void} */
+function runPageTests(files) {
+  const report = join(folder, "playwright.json");
+  const line = `npx playwright test --config e2e/playwright.config.ts --reporter=list,json ${files.join(" ")}`;
+  const env = { ...process.env, PLAYWRIGHT_JSON_OUTPUT_FILE: report };
+  const { status } = spawnSync(line, { shell: true, stdio: "inherit", env });
+  const { expected, unexpected, skipped } = JSON.parse(readFileSync(report, "utf8")).stats;
+  counts.passed += expected;
+  counts.skipped += skipped;
+  counts.failed += status === 0 ? 0 : Math.max(unexpected, 1);
 }

@@ -3,10 +3,10 @@ import { createClient, createCluster } from "redis";
 import { startPrivateRedis } from "../demo/redis/private.ts";
 import { spawnCluster } from "./redis-cluster.ts";
 
-/** Set to have the tests run on `valkey-server`, or, where it is `cluster`, on three masters and three replicas. */
-const { TEST_SERVER } = process.env;
+/** `valkey-server` runs the tests on Valkey, and `cluster` on three masters and three replicas. */
+const { TEST_SERVER = "" } = process.env;
 const IS_CLUSTER = TEST_SERVER === "cluster";
-const PROGRAMS = TEST_SERVER === undefined || IS_CLUSTER ? undefined : [TEST_SERVER];
+const PROGRAMS = TEST_SERVER === "" || IS_CLUSTER ? undefined : [TEST_SERVER];
 
 /** What the tests ask of Redis, be it one server or a cluster. */
 export type Client = Master & { servers: () => Master[] };
