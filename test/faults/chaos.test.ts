@@ -118,7 +118,7 @@ class Client {
     }
     if (reply.json.authenticated !== true) {
       assert.equal(reply.status, isLooking ? 200 : 401, reply.text);
-      assert.equal(this.#browser.sessionId, "");
+      assert.deepEqual(reply.setCookies, []);
       this.#current = undefined;
       assert.equal(session.state, "perhaps", `${session.username} is lost`);
       return;
