@@ -37,7 +37,7 @@ async function asUser<Result>(
 const operations: [name: string, run: (store: RedisSessionStore, id: string) => Promise<unknown>, answer: unknown][] = [
   ["getSession", async (store, id) => (await store.getSession(id))?.["username"], "ada"],
   ["getSession, a look", async (store, id) => (await store.getSession(id, { refreshTtl: false }))?.ttl, "500"],
-  ["updateSession", (store, id) => store.updateSession(id, { username: "grace" }), true],
+  ["updateSession", (store, id) => store.updateSession(id, { username: "grace", theme: null }), true],
   ["incrementField", (store, id) => store.incrementField(id, "page_views", 2), 3],
   ["setSessionTtl", (store, id) => store.setSessionTtl(id, 600), true],
   ["getTtl", (store, id) => store.getTtl(id), 500],
