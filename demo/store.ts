@@ -1,7 +1,13 @@
 import { RedisSessionStore, type RedisScripting, type Session } from "../session-store.ts";
 
-export type DemoSession = Session;
-export type DemoStore = RedisSessionStore;
+/** What the demo keeps in a session. */
+export interface DemoData {
+  username: string;
+  page_views: number;
+}
+
+export type DemoSession = Session<DemoData>;
+export type DemoStore = RedisSessionStore<DemoData>;
 
 export interface StoreSettings {
   /** Seconds: the idle timeout of a session for which none is chosen. */
@@ -14,5 +20,5 @@ export interface StoreSettings {
 
 /** A store is no more than a client and these settings, so a request can have one of its own. */
 export function openStore(redis: RedisScripting, settings: StoreSettings): DemoStore {
-  return new RedisSessionStore({ redis, ...settings });
+  return new RedisSessionStore<DemoData>({ redis, ...settings });
 }

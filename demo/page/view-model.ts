@@ -120,7 +120,7 @@ export function createSessionView(settings: PageSettings, pageState: PageState):
     largestTtl: settings.absoluteTtl,
     ttlChoices: TTL_CHOICES.filter(({ ttl }) => ttl <= settings.absoluteTtl),
     clocks,
-    fields: Object.entries((session ?? {}) as Record<string, string>).filter(([name]) => name !== "ttl"),
+    fields: Object.entries(session ?? {}).filter(([name]) => name !== "ttl"),
     costs: costs.length === 0 ? [] : [costOf(costs.toReversed())],
     ended: undefined,
   };
