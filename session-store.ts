@@ -1,299 +1,575 @@
 /**
- * Sessions in Redis, in one file that depends on nothing but a connected `redis` client.
+ * A session store for Redis in one file. It needs a connected `redis` client and nothing else.
  *
  * A session is a Redis hash, and its key always has an expiry:
  *
  *     session:{id}
  *       username         = andrew                  whatever the application keeps
- *       session_ttl      = 1800                    idle limit in seconds; reserved
- *       created_at       = 2026-04-08T12:34:56Z    the absolute limit counts from here; reserved
- *       last_accessed_at = 2026-04-08T12:40:10Z    reserved
+ *       session_ttl      = 1800                    idle timeout in seconds; reserved
+ *       created_at       = 2026-04-08T12:34:56Z    for people, by the application's clock; reserved
+ *       last_accessed_at = 2026-04-08T12:40:10Z    for people, by the application's clock; reserved
+ *       session_deadline = 1778243696              absolute timeout: Unix time in seconds, by Redis' clock; reserved
  *
- * Two limits end a session. The idle limit slides: every read and every write starts it anew. The absolute
- * limit is fixed. The main danger is a race: a slow request that writes after a log-out must not bring the
- * session back. So each operation is one script that asks whether the session is there and acts on the
- * answer, in one atomic step and one round trip. A caller learns from the answer that a session is gone;
- * exceptions are for mistakes in the code and for a Redis that is out of reach.
- * The rules are all in `SESSION_SCRIPT`, below the class.
+ * Two timeouts end a session. Each read and each write resets the idle timeout (sliding expiration). The absolute
+ * timeout is fixed when the session is created. Redis keeps both as the expiry of the key, so the clocks of the
+ * application servers do not matter.
+ *
+ * The main danger is a race: a slow request reads the session, the user logs out, and the request then writes what it
+ * has read, which brings the session back. So each operation is one Lua script that first checks that the session
+ * exists: one atomic step, one round trip. "No such session" is an ordinary result. Exceptions are for wrong arguments
+ * and for a Redis that is unavailable.
  */
 import { createHash, randomBytes } from "node:crypto";
 
-/** What a field can be given. Redis keeps, and the store answers, its text. */
-export type SessionValue = string | number | boolean | bigint;
+/** What a field holds. `JSON`: anything that `JSON.stringify` takes. */
+export type FieldType = typeof String | typeof Number | typeof Boolean | typeof JSON;
+export type FieldTypes = Record<string, FieldType>;
+/** The default, for a store without the option `fields`: any field, each read as text. */
+export type TextFields = Record<string, typeof String>;
 
-/** A session as it is read. `ttl`, the seconds until it ends, rounded up, is read along and never stored. */
-export type Session<Data = Record<string, SessionValue>> = { [Field in keyof Data]?: string } & ReservedFields;
+type Value<Type> = Type extends typeof String
+  ? string
+  : Type extends typeof Number
+    ? number
+    : Type extends typeof Boolean
+      ? boolean
+      : unknown;
 
-/** The store's own fields: left out of what a caller writes. */
-type ReservedFields = Record<(typeof RESERVED)[number], string>;
-const RESERVED = ["session_ttl", "created_at", "last_accessed_at", "ttl"] as const;
-const isReserved = (field: string) => (RESERVED as readonly string[]).includes(field);
+/** What is written to a session. A field given as `null` is removed, one given as `undefined` is left alone. */
+export type SessionData<Fields extends FieldTypes = TextFields> = string extends keyof Fields
+  ? Record<string, string | number | null | undefined>
+  : { [Field in keyof Fields]?: Value<Fields[Field]> | null | undefined };
 
-/** What the store needs of node-redis: a client, a cluster, a sentinel and a pool all have it. */
+/**
+ * A session as it is read: an object without a prototype, so that a field named `constructor` is there only if it was
+ * written. Any field may be missing. Besides the reserved fields it has `ttl`, the seconds left, rounded up.
+ * Without the option `fields`, every value is text, that of `ttl` too.
+ */
+export type Session<Fields extends FieldTypes = TextFields> = string extends keyof Fields
+  ? Record<string, string | undefined> & Record<keyof typeof RESERVED_FIELDS, string>
+  : { [Field in keyof Fields]?: Value<Fields[Field]> } & {
+      [Field in keyof typeof RESERVED_FIELDS]: Value<(typeof RESERVED_FIELDS)[Field]>;
+    };
+
+/** The fields that `incrementField` takes: those declared as `Number`. */
+export type NumberField<Fields extends FieldTypes = TextFields> = string extends keyof Fields
+  ? string
+  : { [Field in keyof Fields & string]: Fields[Field] extends typeof Number ? Field : never }[keyof Fields & string];
+
+/** The part of node-redis that the store uses. A client, a cluster, a sentinel and a pool all have it. */
 export interface RedisScripting {
   evalSha(sha1: string, options: { keys: string[]; arguments: string[] }): Promise<unknown>;
   eval(script: string, options: { keys: string[]; arguments: string[] }): Promise<unknown>;
 }
 
-export interface RedisSessionStoreOptions {
-  /** A connected node-redis client, cluster, sentinel or pool. It stays the caller's to configure and close. */
+export interface RedisSessionStoreOptions<Fields extends FieldTypes = TextFields> {
+  /** A connected node-redis client, cluster, sentinel or pool. The caller configures and closes it. */
   redis: RedisScripting;
   /** What every key begins with. Default: `session:`. */
   prefix?: string;
-  /** Idle limit in seconds, for sessions that name none. Default: 1800. */
+  /** Idle timeout in seconds, for sessions that are created without one. Default: 1800. At most `absoluteTtl`. */
   ttl?: number;
-  /** Seconds from creation to the end, however active; the largest `ttl`. Default: 2,592,000 (NIST SP 800-63B-4, AAL1). */
+  /**
+   * Absolute timeout: seconds from creation to the end of a session, however active it is, for sessions that are
+   * created without one. Default: 2,592,000 (30 days, NIST SP 800-63B-4, AAL1). At most 3,153,600,000 (100 years).
+   */
   absoluteTtl?: number;
-  /** Keep only the SHA-256 digest of an ID, so that Redis holds no usable cookie. Default: false. All must agree on it. */
+  /**
+   * What each field holds: `{ username: String, page_views: Number, admin: Boolean, cart: JSON }`. Values are then
+   * checked when they are written, and read with that type. A stored value that does not have it, because another
+   * program wrote it, is left out of what is read. Default: any field, strings and finite numbers in, text out.
+   */
+  fields?: Fields;
+  /**
+   * Keep only the SHA-256 digest of an ID in Redis, so that a copy of its data holds no usable cookie. Changing it
+   * signs everybody out. Default: false.
+   */
   hashIds?: boolean;
+  /** Milliseconds within which every operation resolves or rejects, whatever Redis does. Default: 1000. */
+  timeoutMs?: number;
+  /** The most bytes that the names and values of fields may have in one write. Default: 4096. */
+  maxWriteBytes?: number;
 }
 
-/** Redis is out of reach or refuses: `cause` says why. Whether the session is there, or a write was done, is not known. */
+/** The timeouts of one session, in seconds. Default: those of the store. */
+export interface SessionTimeouts {
+  ttl?: number | undefined;
+  absoluteTtl?: number | undefined;
+}
+
+/**
+ * Redis cannot be reached, refuses a command, or did not reply in time. It is not known whether the session exists, or
+ * whether a write took effect. Reply with 503 and leave the cookie alone: the user is still signed in.
+ */
 export class RedisUnavailableError extends Error {
-  override name = "RedisUnavailableError";
+  override readonly name = "RedisUnavailableError";
+  /** Compare this where `instanceof` fails, as it does for a class that was bundled twice. */
+  readonly code = "REDIS_UNAVAILABLE";
 }
 
-const LARGEST_ABSOLUTE_TTL = 3_153_600_000; // seconds: 100 years
-const LARGEST_WRITE = 4096; // bytes of field names and values
+const RESERVED_FIELDS = {
+  session_ttl: Number,
+  created_at: String,
+  last_accessed_at: String,
+  session_deadline: Number,
+  ttl: Number,
+} as const;
+const RESERVED_NAMES = new Set([...Object.keys(RESERVED_FIELDS), "session_user"]);
 
-/** Keeps sessions of the fields that `Data` names, for example `{ username: string; page_views: number }`. */
-export class RedisSessionStore<Data extends { [Field in keyof Data]: SessionValue } = Record<string, SessionValue>> {
-  readonly #options: Required<RedisSessionStoreOptions>;
+const MAX_ABSOLUTE_TTL = 3_153_600_000; // seconds: 100 years
+const MAX_TIMEOUT_MS = 2_147_483_647; // a longer timer fires at once
+const LATE_TIMER_MS = 100;
 
-  constructor(options: RedisSessionStoreOptions) {
-    const { redis, prefix = "session:", ttl = 1800, absoluteTtl = 2_592_000, hashIds = false } = options ?? {};
-    if (typeof redis?.evalSha !== "function") {
-      throw new TypeError(`redis must be a connected node-redis client or the like; got ${typeof redis}`);
-    }
-    assertSeconds("absoluteTtl", absoluteTtl, LARGEST_ABSOLUTE_TTL);
-    assertSeconds("ttl", ttl, absoluteTtl);
-    this.#options = { redis, prefix, ttl, absoluteTtl, hashIds };
+/** Fields as Redis holds them, the reserved ones included. A `Map`, because a field may be named `__proto__`. */
+export type StoredFields = Map<string, string>;
+
+export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
+  readonly #redis: RedisScripting;
+  readonly #prefix: string;
+  readonly #ttl: number;
+  readonly #absoluteTtl: number;
+  readonly #fieldTypes: Map<string, FieldType> | undefined;
+  readonly #hashIds: boolean;
+  readonly #timeoutMs: number;
+  readonly #maxWriteBytes: number;
+
+  constructor(options: RedisSessionStoreOptions<Fields>) {
+    const { redis, prefix = "session:", ttl = 1800, absoluteTtl = 2_592_000, fields, hashIds = false } = options;
+    const { timeoutMs = 1000, maxWriteBytes = 4096 } = options;
+    assertClient(redis);
+    assertType("prefix", prefix, "string");
+    assertType("hashIds", hashIds, "boolean");
+    assertWhole("absoluteTtl", absoluteTtl, MAX_ABSOLUTE_TTL, "seconds");
+    assertWhole("ttl", ttl, absoluteTtl, "seconds");
+    assertWhole("timeoutMs", timeoutMs, MAX_TIMEOUT_MS, "milliseconds");
+    assertWhole("maxWriteBytes", maxWriteBytes, Number.MAX_SAFE_INTEGER, "bytes");
+    if (fields !== undefined) assertFieldTypes(fields);
+    this.#redis = redis;
+    this.#prefix = prefix;
+    this.#ttl = ttl;
+    this.#absoluteTtl = absoluteTtl;
+    this.#fieldTypes = fields && new Map(Object.entries({ ...fields, ...RESERVED_FIELDS }));
+    this.#hashIds = hashIds;
+    this.#timeoutMs = timeoutMs;
+    this.#maxWriteBytes = maxWriteBytes;
   }
 
-  /** Starts a session and answers its ID. `ttl` is its own idle limit in seconds. Reserved fields in `data` are left out. */
-  async createSession(data: Partial<Data> = {}, { ttl = this.#options.ttl }: { ttl?: number } = {}): Promise<string> {
-    assertSeconds("ttl", ttl, this.#options.absoluteTtl);
+  /** Creates a session and returns its ID: 32 random bytes in base64url, 43 characters. Reserved fields are left out. */
+  async createSession(data = {} as SessionData<Fields>, timeouts: SessionTimeouts = {}): Promise<string> {
+    const fields = this.newFields(data, timeouts);
     const id = newSessionId();
-    await this.#run("create", id, [String(ttl), ...toFields(data)]);
+    await this.create(id, fields, this.startTimeLimit(), timeouts.absoluteTtl);
     return id;
   }
 
-  /**
-   * Reads a session; null if there is none. Starts the idle limit anew, unless `refreshTtl` is false: at most once a
-   * second, to spare Redis (twice where the idle limit is one second).
-   */
-  async getSession(id: string, { refreshTtl = true }: { refreshTtl?: boolean } = {}): Promise<Session<Data> | null> {
-    const reply = await this.#run(refreshTtl ? "read" : "look", id);
-    return reply === null ? null : toSession<Data>(reply as string[]);
+  /** Reads a session; `null` if there is none. Resets the idle timeout, unless `refreshTtl` is `false`. */
+  async getSession(
+    id: string | undefined,
+    { refreshTtl = true }: { refreshTtl?: boolean } = {},
+  ): Promise<Session<Fields> | null> {
+    const reply = await this.#run(refreshTtl ? "read" : "peek", id);
+    return reply === null ? null : this.#toSession(reply as unknown[]);
   }
 
-  /** Seconds left, rounded up; null if there is no such session. Does not refresh. */
-  async getTtl(id: string): Promise<number | null> {
+  /** Writes the fields given, and leaves the others as they are. `false` if there is no such session. */
+  async updateSession(id: string | undefined, data: SessionData<Fields>): Promise<boolean> {
+    const changes = Array.from(this.encode(data));
+    const written = changes.filter(([, text]) => text !== null).flat();
+    const removed = changes.filter(([, text]) => text === null).map(([field]) => field);
+    return (await this.#run("update", id, [JSON.stringify(written), JSON.stringify(removed)])) !== null;
+  }
+
+  /**
+   * Adds to a field, which counts as 0 if it is missing, and returns the new number. `null` if there is no such session.
+   * Throws a `TypeError` if the field holds no integer, and a `RangeError` if the sum is not a safe integer.
+   */
+  async incrementField(id: string | undefined, field: NumberField<Fields>, amount = 1): Promise<number | null> {
+    if (RESERVED_NAMES.has(field)) throw new RangeError(`field must not be a reserved one; got ${field}`);
+    if (!Number.isSafeInteger(amount)) throw new RangeError(`amount must be a safe integer; got ${String(amount)}`);
+    if (this.#fieldTypes && this.#fieldTypes.get(field) !== Number) {
+      throw new TypeError(`${field} must be declared as Number in the option \`fields\``);
+    }
+    this.encode({ [field]: amount });
+    const sum = await this.#run("increment", id, [field, String(amount)]).catch((error: unknown) => {
+      throw toIncrementError(field, error);
+    });
+    // node-redis decodes the integer reply 9007199254740991 as one more.
+    return sum === null ? null : Math.max(Number.MIN_SAFE_INTEGER, Math.min(Number(sum), Number.MAX_SAFE_INTEGER));
+  }
+
+  /** Sets the session's own idle timeout, in seconds, and resets it. `false` if there is no such session. */
+  async setSessionTtl(id: string | undefined, ttl: number): Promise<boolean> {
+    assertWhole("ttl", ttl, this.#absoluteTtl, "seconds");
+    return (await this.#run("set_ttl", id, [String(ttl)])) !== null;
+  }
+
+  /** The seconds left, rounded up; `null` if there is no such session. Does not reset the idle timeout. */
+  async getTtl(id: string | undefined): Promise<number | null> {
     const session = await this.getSession(id, { refreshTtl: false });
     return session && Number(session.ttl);
   }
 
-  /** The session's own idle limit in seconds; null if there is no such session. Does not refresh. */
-  async getConfiguredTtl(id: string): Promise<number | null> {
+  /** The session's own idle timeout in seconds; `null` if there is no such session. Does not reset it. */
+  async getConfiguredTtl(id: string | undefined): Promise<number | null> {
     const session = await this.getSession(id, { refreshTtl: false });
     return session && Number(session.session_ttl);
   }
 
-  /** Writes the fields given, and no reserved ones. False if there is no such session. */
-  async updateSession(id: string, data: Partial<Data>): Promise<boolean> {
-    return (await this.#run("update", id, toFields(data))) !== null;
-  }
-
   /**
-   * Adds to a field, which is 0 where there is none, and answers the new number; null if there is no such session.
-   * A field that holds no integer is a `TypeError`, a sum beyond the safe integers a `RangeError`.
+   * Gives a session a new ID and returns it; the old ID is dead. Do this whenever what the user may do changes, above
+   * all at log-in: an attacker may know the old ID (session fixation). Data and both timeouts are kept; `data` changes
+   * fields as in an update. `null` if there is no such session; of several rotations at once, one succeeds.
+   *
+   * The two keys may live on two nodes of a cluster, so there are two steps: the old session is taken, then the new one
+   * created. If Redis fails between them, the user has to log in again. Two IDs never open one session.
    */
-  async incrementField(id: string, field: keyof Data & string, amount = 1): Promise<number | null> {
-    if (isReserved(field)) throw new RangeError(`field must not be one of the reserved ones; got ${field}`);
-    if (!Number.isSafeInteger(amount)) throw new RangeError(`amount must be a safe integer; got ${String(amount)}`);
-    const sum = await this.#run("increment", id, toFields({ [field]: amount }));
-    return sum === null ? null : Number(sum);
-  }
-
-  /** Sets the session's own idle limit, in seconds, and starts it anew. False if there is no such session. */
-  async setSessionTtl(id: string, ttl: number): Promise<boolean> {
-    assertSeconds("ttl", ttl, this.#options.absoluteTtl);
-    return (await this.#run("set_ttl", id, [String(ttl)])) !== null;
-  }
-
-  /**
-   * Gives a session a new ID, for every change of what its bearer may do. Data, idle limit and absolute deadline stay;
-   * the old ID is dead. Null if there is no such session; of several rotations at once, one succeeds.
-   * The two keys may live on two nodes of a cluster, so there are two steps: take the old session, write the new one.
-   * What fails between them costs the user a log-in, and never leaves two IDs that open one session.
-   */
-  async rotateSession(id: string): Promise<string | null> {
-    const fields = (await this.#run("take", id)) as string[] | null;
+  async rotateSession(id: string | undefined, data = {} as SessionData<Fields>): Promise<string | null> {
+    const changes = this.encode(data);
+    const timeLimit = this.startTimeLimit();
+    const fields = await this.take(id, timeLimit);
     if (fields === null) return null;
+    applyChanges(fields, changes);
     const newId = newSessionId();
-    return (await this.#run("create", newId, [String(this.#options.ttl), ...fields])) === null ? null : newId;
+    return (await this.create(newId, fields, timeLimit)) ? newId : null;
   }
 
-  /** Ends a session. False if there is no such session. */
-  async deleteSession(id: string): Promise<boolean> {
+  /** Deletes a session, as for a log-out. `false` if there is no such session. */
+  async deleteSession(id: string | undefined): Promise<boolean> {
     return (await this.#run("delete", id)) !== null;
   }
 
-  /** The Redis key of a session, to look it up with other tools. */
+  /** The Redis key of a session, to look it up with other tools. A digest never is the key of an ID. */
   keyOf(id: string): string {
-    const { prefix, hashIds } = this.#options;
-    return prefix + (hashIds ? createHash("sha256").update(id).digest("base64url") : id);
+    return this.#prefix + (this.#hashIds ? `sha256:${createHash("sha256").update(id).digest("base64url")}` : id);
+  }
+
+  // What follows is for subclasses. It is not public, because an ID that a caller chooses is session fixation.
+
+  /** The hash of a new session, before its ID and its deadline are known. Throws if an argument is wrong. */
+  protected newFields(data: SessionData<Fields>, timeouts: SessionTimeouts): StoredFields {
+    const { absoluteTtl = this.#absoluteTtl, ttl = this.#ttl } = timeouts;
+    assertWhole("absoluteTtl", absoluteTtl, MAX_ABSOLUTE_TTL, "seconds");
+    assertWhole("ttl", ttl, absoluteTtl, "seconds");
+    const now = timestamp();
+    const fields = new Map([["session_ttl", String(ttl)] as const, ["created_at", now], ["last_accessed_at", now]]);
+    return applyChanges(fields, this.encode(data));
+  }
+
+  /** Writes a whole session. One that was taken keeps its deadline: `false` if that has passed. */
+  protected async create(
+    id: string,
+    fields: StoredFields,
+    timeLimit: number,
+    absoluteTtl = this.#absoluteTtl,
+  ): Promise<boolean> {
+    const { session_ttl: ttl = "", session_deadline: deadline = "" } = Object.fromEntries(fields);
+    const args = ["create", timestamp(), String(absoluteTtl), ttl, deadline, JSON.stringify(Array.from(fields).flat())];
+    return (await this.evaluate(SESSION_SCRIPT, this.keyOf(id), args, timeLimit)) !== null;
+  }
+
+  /** Removes a session and returns its fields, for `create`; `null` if there is no such session. */
+  protected async take(id: string | undefined, timeLimit: number): Promise<StoredFields | null> {
+    const reply = (await this.#run("take", id, [], timeLimit)) as unknown[] | null;
+    return reply && new Map(pairsOf(reply));
+  }
+
+  /** Checks data and turns it into text; `null` stands for a field to remove. Reserved fields are left out. */
+  protected encode(data: object): Map<string, string | null> {
+    const kind = Object.prototype.toString.call(data).slice("[object ".length, -1);
+    if (kind !== "Object") throw new TypeError(`data must be a plain object; got ${kind}`);
+    const changes = new Map<string, string | null>();
+    for (const [field, value] of Object.entries(data) as [string, unknown][]) {
+      if (RESERVED_NAMES.has(field) || value === undefined) continue;
+      assertWellFormed("the name of a field", field);
+      changes.set(field, value === null ? null : encodeValue(field, value, this.#fieldTypes));
+    }
+    const bytes = Buffer.byteLength(Array.from(changes).flat().join(""));
+    if (bytes <= this.#maxWriteBytes) return changes;
+    throw new RangeError(
+      `data must have at most ${String(this.#maxWriteBytes)} bytes in one write; got ${String(bytes)}`,
+    );
+  }
+
+  /** The moment, on the clock of `performance.now()`, by which all steps of one operation must be over. */
+  protected startTimeLimit(): number {
+    return performance.now() + this.#timeoutMs;
   }
 
   /**
-   * Runs an operation of the script; null means that there is no such session. Where the server has not seen the
-   * script, `EVAL` brings it: operations that were refused together are sent again together, so their order stays.
+   * Runs a script on one key, within the time limit. If the server has not cached the script, `EVAL` sends it along.
+   * `null` if the script returns that or the key holds another type; anything else that Redis refuses rejects with a
+   * `RedisUnavailableError`.
    */
-  async #run(operation: string, id: string, args: string[] = []): Promise<unknown> {
-    if (!isSessionId(id)) return null;
-    const { redis, absoluteTtl } = this.#options;
-    const input = { keys: [this.keyOf(id)], arguments: [operation, String(absoluteTtl), ...args] };
-    const evalAgain = (error: Error) => {
-      if (error.message.includes("NOSCRIPT")) return redis.eval(SESSION_SCRIPT, input);
+  protected async evaluate(script: Script, key: string, args: string[], timeLimit: number): Promise<unknown> {
+    const input = { keys: [key], arguments: args };
+    const evaluating = this.#redis.evalSha(script.sha1, input).catch((error: unknown) => {
+      if (messageOf(error).startsWith("NOSCRIPT")) return this.#redis.eval(script.source, input);
       throw error;
-    };
-    return redis
-      .evalSha(SCRIPT_SHA1, input)
-      .catch(evalAgain)
-      .catch((error: Error) => answerTo(error, operation, args));
+    });
+    try {
+      return await settleBy(timeLimit, this.#timeoutMs, evaluating);
+    } catch (error) {
+      if (error instanceof RedisUnavailableError) throw error;
+      if (messageOf(error).startsWith("WRONGTYPE")) return null;
+      throw new RedisUnavailableError(messageOf(error), { cause: error });
+    }
+  }
+
+  async #run(
+    operation: string,
+    id: string | undefined,
+    args: string[] = [],
+    timeLimit = this.startTimeLimit(),
+  ): Promise<unknown> {
+    if (!isSessionId(id)) return null;
+    const input = [operation, timestamp(), String(this.#absoluteTtl), ...args];
+    return this.evaluate(SESSION_SCRIPT, this.keyOf(id), input, timeLimit);
+  }
+
+  /** From what "read" and "peek" return: field, value, field, value …, milliseconds left. */
+  #toSession(reply: unknown[]): Session<Fields> {
+    const ttl = Math.ceil(Number(reply.pop()) / 1000);
+    const session = Object.create(null) as Record<string, unknown>;
+    for (const [field, text] of [...pairsOf(reply), ["ttl", String(ttl)] as const]) {
+      const value = decodeValue(text, this.#fieldTypes?.get(field));
+      if (value !== undefined) session[field] = value;
+    }
+    return session as Session<Fields>;
   }
 }
 
-/** 32 random bytes, far past guessing, in base64url. */
-const newSessionId = () => randomBytes(32).toString("base64url");
-/** Whether this looks like an ID. Anything else is no session, and Redis is not asked. */
-export const isSessionId = (id: unknown): id is string => typeof id === "string" && /^[A-Za-z0-9_-]{43}$/.test(id);
+/** A Lua script and the name under which Redis caches it. */
+export interface Script {
+  source: string;
+  sha1: string;
+}
+export function defineScript(source: string): Script {
+  return { source, sha1: createHash("sha1").update(source).digest("hex") };
+}
 
 /**
- * KEYS: the session's key. ARGV: the operation, the absolute limit in seconds, what the operation takes. All operations
- * are one script, because two that are begun together could change places on a server that knows only one of them.
- * The clock is Redis' own, so that servers whose clocks differ agree on when a session ends.
+ * The rules of a session. KEYS: its key. ARGV: the operation, the time for people, the absolute timeout in seconds, and
+ * what the operation takes. Returns false, which is `null` in JavaScript, if there is no such session.
+ *
+ * All operations are one script: with a script for each, a server that has cached only one of two pipelined scripts
+ * would run them out of order. Only Redis' own clock decides when a session ends.
  */
-export const SESSION_SCRIPT = `
-local key, operation, absolute_ttl = KEYS[1], ARGV[1], tonumber(ARGV[2])
-local time = redis.call("TIME")
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+export const SESSION_SCRIPT = defineScript(`
+local key, operation, now, call = KEYS[1], ARGV[1], ARGV[2], redis.call
 
--- Days from 1970-01-01 to a date; the year begins in March, so that the leap day is its last.
-local function days(year, month, day)
-  if month < 3 then year, month = year - 1, month + 12 end
-  return 365 * year + math.floor(year / 4) - math.floor(year / 100) + math.floor(year / 400)
-    + math.floor((153 * month - 457) / 5) + day - 719469
-end
-
-local function timestamp()
-  local today = math.floor(time[1] / 86400)
-  local year = 1970 + math.floor(today / 366)
-  while days(year + 1, 1, 1) <= today do year = year + 1 end
-  local month = 1 + math.floor((today - days(year, 1, 1)) / 31)
-  while days(year, month + 1, 1) <= today do month = month + 1 end
-  return string.format("%04d-%02d-%02dT%02d:%02d:%02dZ", year, month, today - days(year, month, 1) + 1,
-    time[1] / 3600 % 24, time[1] / 60 % 60, time[1] % 60)
-end
-
-local function seconds(text)
-  local year, month, day, hour, minute, second, zone =
-    string.match(text, "^(%d%d%d%d)-(%d%d)-(%d%d)T(%d%d):(%d%d):(%d%d)%.?%d*(.*)$")
-  if zone ~= "Z" and zone ~= "+00:00" then return nil end
-  return days(tonumber(year), tonumber(month), tonumber(day)) * 86400 + hour * 3600 + minute * 60 + second
-end
-
--- A rotated session brings its reserved fields along, and they prevail. Lua passes only some thousand values at once.
 if operation == "create" then
-  local created = timestamp()
-  redis.call("HSET", key, "session_ttl", ARGV[3], "created_at", created, "last_accessed_at", created)
-  for first = 4, #ARGV, 1000 do redis.call("HSET", key, unpack(ARGV, first, math.min(first + 999, #ARGV))) end
+  local idle, time, fields = ARGV[4] * 1000, call("TIME")[1], cjson.decode(ARGV[6])
+  local deadline = tonumber(ARGV[5]) or time + ARGV[3]
+  if deadline <= tonumber(time) then return false end
+  -- If the ACL denied one of these after HSET, a key without an expiry would stay.
+  if not (redis.acl_check_cmd("PEXPIRE", key, idle) and redis.acl_check_cmd("PEXPIREAT", key, 1, "LT")) then
+    return redis.error_reply("NOPERM this user has no permissions to run the 'pexpire' or 'pexpireat' command")
+  end
+  call("HSET", key, "session_deadline", deadline)
+  for i = 1, #fields, 1000 do call("HSET", key, unpack(fields, i, math.min(i + 999, #fields))) end -- Lua's limit is 8000
+  call("PEXPIRE", key, idle)
+  call("PEXPIREAT", key, deadline * 1000, "LT")
+  return 1
 end
 
--- No session, no write: this is what keeps the dead dead. A hash that is not ours is not a session either.
-local reserved = redis.call("HMGET", key, "session_ttl", "created_at", "last_accessed_at")
-local ttl, created, accessed = tonumber(reserved[1]), reserved[2] and seconds(reserved[2]), reserved[3]
-if not (ttl and ttl >= 1 and ttl % 1 == 0 and created and accessed) then return false end
-local deadline = (created + absolute_ttl) * 1000
-if operation == "delete" or deadline <= now then
-  redis.call("DEL", key)
-  return deadline > now and 1
+-- No session, no write: this is what keeps a session dead once it is gone. A hash without these fields is no session.
+local fields, ttl, created, accessed, deadline
+if operation == "read" or operation == "peek" or operation == "take" then
+  fields = call("HGETALL", key)
+  for i = 1, #fields, 2 do
+    local field, value = fields[i], fields[i + 1]
+    if field == "session_ttl" then ttl = value
+    elseif field == "created_at" then created = value
+    elseif field == "last_accessed_at" then accessed = value
+    elseif field == "session_deadline" then deadline = value end
+  end
+else
+  local values = call("HMGET", key, "session_ttl", "created_at", "last_accessed_at", "session_deadline")
+  ttl, created, accessed, deadline = values[1], values[2], values[3], values[4]
 end
+ttl = tonumber(ttl)
+if not (ttl and ttl >= 1 and ttl <= 3153600000 and ttl % 1 == 0 and created and accessed) then return false end
 
-local answer = 1
-if operation == "take" then
-  redis.call("HSET", key, "last_accessed_at", timestamp()) -- a Redis too full to take it back keeps it
-  answer = redis.call("HGETALL", key)
-  redis.call("DEL", key)
-  return answer
-elseif operation == "update" and ARGV[3] then
-  redis.call("HSET", key, unpack(ARGV, 3))
-elseif operation == "set_ttl" then
-  ttl = tonumber(ARGV[3])
-  redis.call("HSET", key, "session_ttl", ARGV[3])
-elseif operation == "increment" then
-  answer = redis.call("HINCRBY", key, ARGV[3], ARGV[4])
-  if math.abs(answer) > 9007199254740991 then -- a JavaScript number could not tell it exactly
-    redis.call("HINCRBY", key, ARGV[3], string.format("%.0f", 0 - ARGV[4]))
+local result = 1
+if operation == "increment" then
+  result = call("HINCRBY", key, ARGV[4], ARGV[5])
+  if result > 9007199254740991 or result < -9007199254740991 then -- JavaScript could not tell it exactly: undo it
+    call("HINCRBY", key, ARGV[4], string.format("%.0f", 0 - ARGV[5]))
     return redis.error_reply("ERR increment or decrement would overflow")
   end
-  answer = string.format("%.0f", answer) -- as text, because node-redis misreads integers near that limit
+elseif operation == "update" then
+  local written, removed = cjson.decode(ARGV[4]), cjson.decode(ARGV[5])
+  for i = 1, #written, 1000 do call("HSET", key, unpack(written, i, math.min(i + 999, #written))) end
+  for i = 1, #removed, 1000 do call("HDEL", key, unpack(removed, i, math.min(i + 999, #removed))) end
+elseif operation == "set_ttl" then
+  ttl = ARGV[4]
+  call("HSET", key, "session_ttl", ttl)
+elseif operation == "take" then
+  call("HSET", key, "last_accessed_at", now) -- a full Redis refuses this, and then DEL below does not run either
 end
 
--- The expiry. The idle limit starts anew, up to the deadline, where that moves it by a second or more. Near the deadline
--- only the access is noted. One that is missing or too late, as others may leave it, is put right by any operation.
-local allowed = math.min(ttl * 1000, deadline - now)
-local left = redis.call("PTTL", key)
-local wrong = left < 0 or left > allowed
-local due = wrong or left <= allowed - math.min(1000, allowed / 2)
-if operation ~= "look" and (due or allowed < ttl * 1000) then
-  local access = timestamp()
-  if accessed ~= access then redis.call("HSET", key, "last_accessed_at", access) end
+-- Reset the idle timeout, but at most once a second, because a write costs more than a read and goes to every replica.
+-- If the expiry is the deadline already, only last_accessed_at is written, once a second too.
+local idle, left = ttl * 1000, call("PTTL", key)
+local is_due = left <= idle - (idle > 1000 and 1000 or 500) and operation ~= "peek" and operation ~= "delete"
+if is_due and accessed >= now and call("PEXPIRETIME", key) == (tonumber(deadline) or 0) * 1000 then is_due = false end
+if operation == "set_ttl" or operation == "take" then is_due = true end
+
+-- An expiry that somebody removed or moved is put right by any operation. If the deadline has passed, that deletes the key.
+if is_due or left < 0 or left > idle or not deadline then
+  if not tonumber(deadline) then -- written by another of the guide's demos: the absolute timeout begins now
+    deadline = call("TIME")[1] + ARGV[3]
+    call("HSET", key, "session_deadline", deadline)
+    if fields then fields[#fields + 1], fields[#fields + 2] = "session_deadline", tostring(deadline) end
+  end
+  call("PEXPIRE", key, idle)
+  left = call("PEXPIREAT", key, deadline * 1000, "LT") == 0 and idle or call("PTTL", key)
+  if left < 0 then return false end
 end
-if wrong or (due and operation ~= "look") then
-  redis.call("PEXPIREAT", key, string.format("%.0f", now + allowed))
-  left = allowed
+if is_due then
+  call("HSET", key, "last_accessed_at", now)
+  if fields then fields[#fields + 1], fields[#fields + 2] = "last_accessed_at", now end
 end
 
-if operation == "read" or operation == "look" then
-  answer = redis.call("HGETALL", key)
-  answer[#answer + 1], answer[#answer + 2] = "ttl", tostring(math.ceil(left / 1000))
+if operation == "read" or operation == "peek" then
+  fields[#fields + 1] = left
+elseif operation == "delete" or operation == "take" then
+  call("DEL", key)
 end
-return answer
-`;
-const SCRIPT_SHA1 = createHash("sha1").update(SESSION_SCRIPT).digest("hex");
+return fields or result
+`);
 
-/** What an error reply of Redis means to the caller. */
-function answerTo(cause: Error, operation: string, [field]: string[]): null {
-  const says = (text: string) => operation === "increment" && cause.message.includes(text);
-  if (cause.message.includes("WRONGTYPE")) return null; // the key is no hash, so it is no session
-  if (says("not an integer")) throw new TypeError(`${field} does not hold an integer`, { cause });
-  if (says("overflow")) throw new RangeError(`${field} would grow past what a number holds`, { cause });
-  throw new RedisUnavailableError(cause.message, { cause });
+function newSessionId(): string {
+  return randomBytes(32).toString("base64url");
 }
 
-function assertSeconds(name: string, value: number, largest: number): void {
-  if (Number.isInteger(value) && value >= 1 && value <= largest) return;
-  throw new RangeError(`${name} must be a whole number of seconds from 1 to ${largest}; got ${String(value)}`);
+/** Whether this has the form of an ID. Redis is not asked about anything else. */
+export function isSessionId(id: unknown): id is string {
+  return typeof id === "string" && /^[A-Za-z0-9_-]{43}$/.test(id);
 }
 
-/** Field, value, field, value …, without the reserved fields. */
-function toFields(data: object): string[] {
-  const entries = Object.entries(data).filter(([field]) => !isReserved(field)) as [string, unknown][];
-  for (const [field, value] of entries) {
-    if (Number.isFinite(value) || ["string", "boolean", "bigint"].includes(typeof value)) continue;
-    const got = typeof value === "number" ? value : typeof value;
-    throw new TypeError(`${field} must be a string, a finite number, a boolean or a bigint; got ${got}`);
+/** The time for people, to the second: `2026-04-08T12:34:56Z`. */
+function timestamp(): string {
+  return `${new Date().toISOString().slice(0, 19)}Z`;
+}
+
+/** Field, value, field, value …: of two values for one field, the later one counts. */
+function pairsOf(reply: unknown[]): [string, string][] {
+  return Array.from({ length: reply.length / 2 }, (_, i) => [String(reply[2 * i]), String(reply[2 * i + 1])]);
+}
+
+function applyChanges(fields: StoredFields, changes: Map<string, string | null>): StoredFields {
+  for (const [field, text] of changes) {
+    if (text === null) fields.delete(field);
+    else fields.set(field, text);
   }
-  const fields = entries.flat().map(String);
-  const bytes = Buffer.byteLength(fields.join(""));
-  if (bytes <= LARGEST_WRITE) return fields;
-  throw new RangeError(`data must be at most ${LARGEST_WRITE} bytes in one write; got ${bytes}`);
+  return fields;
 }
 
-/** An object without a prototype, so that a field named `constructor` is there only where somebody wrote it. */
-function toSession<Data>(reply: string[]): Session<Data> {
-  const session = Object.create(null) as Record<string, string>;
-  for (let i = 0; i < reply.length; i += 2) session[reply[i]!] = reply[i + 1]!;
-  return session as Session<Data>;
+function encodeValue(field: string, value: unknown, types: Map<string, FieldType> | undefined): string {
+  const got = typeof value === "number" ? String(value) : typeof value;
+  if (types === undefined) {
+    if (typeof value === "string") return assertWellFormed(field, value);
+    if (typeof value === "number" && Number.isFinite(value)) return String(value);
+    throw new TypeError(
+      `${field} must be a string or a finite number; got ${got}. Declare it in the option \`fields\``,
+    );
+  }
+  const type = types.get(field);
+  if (type === String && typeof value === "string") return assertWellFormed(field, value);
+  if (type === Number && typeof value === "number" && Number.isFinite(value)) return String(value);
+  if (type === Boolean && typeof value === "boolean") return String(value);
+  if (type === JSON) return encodeJson(field, value);
+  if (type === undefined) throw new TypeError(`${field} must be declared in the option \`fields\``);
+  throw new TypeError(`${field} must be a ${(type as typeof String).name.toLowerCase()}; got ${got}`);
+}
+
+function encodeJson(field: string, value: unknown): string {
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(value) as string | undefined;
+  } catch (error) {
+    throw new TypeError(`${field} must be a value that JSON can hold: ${messageOf(error)}`, { cause: error });
+  }
+  if (text === undefined) throw new TypeError(`${field} must be a value that JSON can hold; got ${typeof value}`);
+  return text;
+}
+
+/** The value of a field, and `undefined` if the text does not have its type. A field of no type is text. */
+function decodeValue(text: string, type: FieldType | undefined): unknown {
+  if (type === Number) return text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : undefined;
+  if (type === Boolean) return text === "true" ? true : text === "false" ? false : undefined;
+  if (type !== JSON) return text;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** A lone surrogate has no UTF-8: Redis would hold U+FFFD in its place, and two such names would be one field. */
+function assertWellFormed(name: string, text: string): string {
+  if (!/\p{Surrogate}/u.test(text)) return text;
+  throw new TypeError(`${name} must be well-formed text; got a lone surrogate`);
+}
+
+function assertWhole(name: string, value: number, largest: number, unit: string): void {
+  if (Number.isInteger(value) && value >= 1 && value <= largest) return;
+  throw new RangeError(`${name} must be a whole number of ${unit} from 1 to ${String(largest)}; got ${String(value)}`);
+}
+
+function assertType(name: string, value: unknown, type: "string" | "boolean"): void {
+  if (typeof value !== type) throw new TypeError(`${name} must be a ${type}; got ${typeof value}`);
+}
+
+function assertClient(redis: unknown): void {
+  const client = Object(redis) as Partial<RedisScripting>;
+  if (typeof client.evalSha === "function" && typeof client.eval === "function") return;
+  throw new TypeError(`redis must be a connected node-redis client, cluster, sentinel or pool; got ${typeof redis}`);
+}
+
+function assertFieldTypes(fields: FieldTypes): void {
+  const declared = Object.entries(Object(fields) as FieldTypes);
+  if (declared.length === 0) throw new TypeError("fields must declare at least one field");
+  for (const [field, type] of declared) {
+    if (RESERVED_NAMES.has(field)) throw new TypeError(`fields must not declare the reserved field ${field}`);
+    if (![String, Number, Boolean, JSON].some((known) => known === type)) {
+      throw new TypeError(`fields: ${field} must be String, Number, Boolean or JSON; got ${typeof type}`);
+    }
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function toIncrementError(field: string, error: unknown): unknown {
+  const message = messageOf(error);
+  if (message.includes("not an integer")) return new TypeError(`${field} does not hold an integer`, { cause: error });
+  if (message.includes("would overflow")) {
+    return new RangeError(`${field} would not be a safe integer any more`, { cause: error });
+  }
+  return error;
+}
+
+/**
+ * The outcome of `work`, if it is there by the time limit. If the timer fires late, our own event loop was blocked, and
+ * the reply may be waiting to be read: then wait once more.
+ */
+function settleBy(timeLimit: number, timeoutMs: number, work: Promise<unknown>): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    let due = timeLimit;
+    let timer = setTimeout(giveUp, due - performance.now());
+    work.finally(() => clearTimeout(timer)).then(resolve, reject);
+
+    function giveUp(): void {
+      const now = performance.now();
+      if (now - due < LATE_TIMER_MS) {
+        reject(new RedisUnavailableError(`Redis did not reply within ${String(timeoutMs)} ms`));
+      } else {
+        due = now + timeoutMs;
+        timer = setTimeout(giveUp, timeoutMs);
+      }
+    }
+  });
 }

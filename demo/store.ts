@@ -1,13 +1,7 @@
 import { RedisSessionStore, type RedisScripting, type Session } from "../session-store.ts";
 
-/** What the demo keeps in a session. */
-export interface DemoData {
-  username: string;
-  page_views: number;
-}
-
-export type DemoSession = Session<DemoData>;
-export type DemoStore = RedisSessionStore<DemoData>;
+export type DemoSession = Session;
+export type DemoStore = RedisSessionStore;
 
 export interface StoreSettings {
   /** Seconds: the idle timeout of a session for which none is chosen. */
@@ -20,5 +14,5 @@ export interface StoreSettings {
 
 /** A store is no more than a client and these settings, so a request can have one of its own. */
 export function openStore(redis: RedisScripting, settings: StoreSettings): DemoStore {
-  return new RedisSessionStore<DemoData>({ redis, ...settings });
+  return new RedisSessionStore({ redis, ...settings });
 }

@@ -35,7 +35,7 @@ describe("POST /login", () => {
     const { newBrowser, key } = await openApp();
     const browser = newBrowser();
     const { status, json } = await browser.post("/login", { username: "andrew", ttl: "15" });
-    const { created_at } = await redis.hGetAll(key(browser.sessionId));
+    const { created_at, session_deadline } = await redis.hGetAll(key(browser.sessionId));
     assert.equal(status, 200);
     assert.deepEqual(json, {
       authenticated: true,
@@ -46,6 +46,7 @@ describe("POST /login", () => {
         session_ttl: "15",
         created_at,
         last_accessed_at: created_at,
+        session_deadline,
         ttl: "15",
       },
       configured_ttl: 15,
@@ -198,14 +199,14 @@ describe("GET /", () => {
     assert.ok((await redis.pTTL(key)) > 40_000);
   });
 
-  test("clears a cookie that opens nothing, and says once that the session ended", async () => {
+  test("clears a cookie that opens nothing, and says once that the session expired", async () => {
     const { newBrowser } = await openApp();
     const browser = newBrowser(ABSENT);
     const reply = await browser.get("/");
     assert.equal(reply.status, 200);
     assertCleared(reply);
-    assert.equal(count(reply.shown, "Session ended"), 1);
-    assert.equal(count((await browser.get("/")).shown, "Session ended"), 0);
+    assert.equal(count(reply.shown, "Session expired"), 1);
+    assert.equal(count((await browser.get("/")).shown, "Session expired"), 0);
   });
 });
 

@@ -9,7 +9,7 @@ const { redis, connect } = await openRedis();
 
 function openLab({ absoluteTtl = 2_592_000, client = redis } = {}) {
   const prefix = newPrefix();
-  const store = new RedisSessionStore<{ username: string; page_views: number }>({
+  const store = new RedisSessionStore({
     redis: client,
     prefix,
     ttl: 1,

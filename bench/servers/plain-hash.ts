@@ -1,30 +1,20 @@
-/** What one writes in ten minutes: node:http, a hash in Redis, and none of what makes a session safe. */
+/** node:http and a Redis hash, without anything that makes a session safe or lets it expire by idleness. */
 import { randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { createClient } from "redis";
 import { listen } from "./listen.ts";
-import { renderPage } from "./page.ts";
+import { connectRedis } from "./redis-client.ts";
 
 const TTL = 1800; // seconds
-const redis = await createClient({ url: process.env["REDIS_URL"] ?? "" }).connect();
+const redis = await connectRedis();
 
-listen(createServer((request, response) => void answer(request, response)));
+listen(createServer((request, response) => void handle(request, response)));
 
-async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  if (request.url === "/login") return logIn(request, response);
   const id = /sid=([^;]+)/.exec(request.headers.cookie ?? "")?.[1] ?? "";
   const key = `plain:${id}`;
-  switch (request.url) {
-    case "/login":
-      return logIn(request, response);
-    case "/increment":
-      await redis.hIncrBy(key, "page_views", 1);
-      return sendJson(response, id, await redis.hGetAll(key));
-    case "/session":
-      return sendJson(response, id, await redis.hGetAll(key));
-    default:
-      response.setHeader("Content-Type", "text/html; charset=utf-8");
-      response.end(renderPage(id, { ...(await redis.hGetAll(key)) }));
-  }
+  if (request.url === "/increment") await redis.hIncrBy(key, "page_views", 1);
+  sendJson(response, id, await redis.hGetAll(key));
 }
 
 async function logIn(request: IncomingMessage, response: ServerResponse): Promise<void> {

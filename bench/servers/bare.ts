@@ -1,23 +1,12 @@
-/** The floor: node:http with an answer of the same size, made of nothing. */
+/** node:http alone: no session, no Redis, replies of the size of the demo's. */
 import { createServer } from "node:http";
 import { listen } from "./listen.ts";
 
-const session = {
-  session_ttl: "1800",
-  created_at: "2026-04-08T12:34:56Z",
-  last_accessed_at: "2026-04-08T12:40:10Z",
-  username: "andrew",
-  page_views: "1",
-  ttl: "1800",
-};
-const json = JSON.stringify({
-  authenticated: true,
-  session_id: "x".repeat(43),
-  session,
-  configured_ttl: 1800,
-  ttl: 1800,
-});
-const page = `<!doctype html>${"x".repeat(9000)}`;
+const JSON_BYTES = 330;
+const PAGE_BYTES = 10_000;
+
+const json = JSON.stringify("x".repeat(JSON_BYTES));
+const page = `<!doctype html>${"x".repeat(PAGE_BYTES)}`;
 
 listen(
   createServer((request, response) => {

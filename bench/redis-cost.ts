@@ -1,0 +1,142 @@
+/** The time that each operation takes inside Redis, from `INFO commandstats`. */
+import { createHash } from "node:crypto";
+import { RedisSessionStore } from "../session-store.ts";
+import type { BenchRedis } from "./processes.ts";
+import { connectRedis } from "./servers/redis-client.ts";
+import { DATA, FIELDS, expressSession } from "./session-data.ts";
+import { median, medianRatio } from "./statistics.ts";
+import type { Row } from "./table.ts";
+
+export interface RedisCostPlan {
+  rounds: number;
+  sessionsPerRound: number;
+}
+
+export type Client = Awaited<ReturnType<typeof connectRedis>>;
+
+export interface Operation {
+  name: string;
+  /** What is sent to Redis; by default `EVALSHA`, of which the commands that its script runs are a part. */
+  commands?: string[];
+  /** What each session's expiry is set to beforehand, in seconds. */
+  expireIn?: number;
+  run: (id: string, index: number) => Promise<unknown>;
+}
+
+const TTL = 1800; // seconds
+const IN_FLIGHT = 64;
+const SCRIPT = "EVALSHA";
+
+/** The least that any script costs: the unit for the cost of the others. */
+const EMPTY_SCRIPT = "return 1";
+const EMPTY_SCRIPT_SHA1 = createHash("sha1").update(EMPTY_SCRIPT).digest("hex");
+
+export const keyOf = (id: string): string => `session:${id}`;
+const connectRedisKey = (id: string) => `sess:${id}`;
+
+/** A round creates sessions, runs every operation once on each, and deletes them. */
+export async function measureRedisCost(redis: BenchRedis, { rounds, sessionsPerRound }: RedisCostPlan): Promise<Row[]> {
+  const client = await connectToMeasure(redis);
+  const ids: string[] = Array.from({ length: sessionsPerRound }, () => "");
+  const operations = lifeOfSessions(client, ids);
+  const costs = operations.map((): number[] => []);
+  for (let round = 0; round <= rounds; round += 1) {
+    for (const [index, operation] of operations.entries()) {
+      const cost = await microsecondsInRedis(client, ids, operation);
+      if (round > 0) costs[index]?.push(cost); // the first round warms up
+    }
+    await client.flushDb();
+  }
+  client.destroy();
+  return operations.map(({ name, commands = [SCRIPT] }, index) => ({
+    operation: name,
+    "sent to Redis": commands.join(", "),
+    "µs in Redis": median(costs[index] ?? []),
+    "times empty script": medianRatio(costs[index] ?? [], costs[0] ?? []),
+  }));
+}
+
+/** Those that make new IDs write them to `ids`. */
+function lifeOfSessions(client: Client, ids: string[]): Operation[] {
+  const store = new RedisSessionStore({ redis: client, ttl: TTL, fields: FIELDS });
+  return [
+    emptyScript(client),
+    {
+      name: "createSession",
+      run: async (_, index) => (ids[index] = await store.createSession(DATA)),
+    },
+    {
+      name: "getSession, not due for a refresh",
+      expireIn: TTL,
+      run: (id) => store.getSession(id),
+    },
+    {
+      name: "getSession, refreshing",
+      expireIn: TTL - 5,
+      run: (id) => store.getSession(id),
+    },
+    {
+      name: "getSession, refreshTtl: false",
+      run: (id) => store.getSession(id, { refreshTtl: false }),
+    },
+    {
+      name: "incrementField",
+      expireIn: TTL,
+      run: (id) => store.incrementField(id, "page_views"),
+    },
+    {
+      name: "updateSession",
+      expireIn: TTL,
+      run: (id) => store.updateSession(id, { username: "someone" }),
+    },
+    { name: "setSessionTtl", run: (id) => store.setSessionTtl(id, TTL) },
+    {
+      name: "rotateSession",
+      run: async (id, index) => (ids[index] = (await store.rotateSession(id)) ?? ""),
+    },
+    { name: "plain HGETALL", commands: ["HGETALL"], run: (id) => client.hGetAll(keyOf(id)) },
+    { name: "plain HINCRBY", commands: ["HINCRBY"], run: (id) => client.hIncrBy(keyOf(id), "page_views", 1) },
+    { name: "deleteSession", run: (id) => store.deleteSession(id) },
+    {
+      name: "connect-redis, set",
+      commands: ["SET"],
+      run: (id) =>
+        client.set(connectRedisKey(id), expressSession(DATA, TTL), { expiration: { type: "EX", value: TTL } }),
+    },
+    {
+      name: "connect-redis, get and touch",
+      commands: ["GET", "EXPIRE"],
+      run: async (id) => {
+        await client.get(connectRedisKey(id));
+        await client.expire(connectRedisKey(id), TTL);
+      },
+    },
+  ];
+}
+
+/** A client of a Redis that has the empty script. */
+export async function connectToMeasure({ url }: BenchRedis): Promise<Client> {
+  const client = await connectRedis(url);
+  await client.scriptLoad(EMPTY_SCRIPT);
+  return client;
+}
+
+export const emptyScript = (client: Client): Operation => ({
+  name: "empty script",
+  run: () => client.evalSha(EMPTY_SCRIPT_SHA1),
+});
+
+/** Runs an operation once on each session, several at a time; returns what one took inside Redis. */
+export async function microsecondsInRedis(client: Client, ids: string[], operation: Operation): Promise<number> {
+  const { expireIn, commands = [SCRIPT], run } = operation;
+  if (expireIn !== undefined) await Promise.all(ids.map((id) => client.expire(keyOf(id), expireIn)));
+  await client.configResetStat();
+  for (let start = 0; start < ids.length; start += IN_FLIGHT) {
+    await Promise.all(ids.slice(start, start + IN_FLIGHT).map((id, index) => run(id, start + index)));
+  }
+  const statistics = await client.info("commandstats");
+  const microseconds = commands.map((command) => {
+    return Number(new RegExp(`^cmdstat_${command}:calls=\\d+,usec=(\\d+)`, "im").exec(statistics)?.[1]);
+  });
+  return microseconds.reduce((sum, time) => sum + time, 0) / ids.length;
+}

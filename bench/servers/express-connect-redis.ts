@@ -1,0 +1,53 @@
+/** Express with express-session and connect-redis, set up as their documentation does. */
+import { createServer } from "node:http";
+import { RedisStore } from "connect-redis";
+import express, { type Request } from "express";
+import session, { type Session } from "express-session";
+import { listen } from "./listen.ts";
+import { connectRedis } from "./redis-client.ts";
+
+type CountedSession = Session & { username?: string; page_views?: number };
+const sessionOf = (request: Request): CountedSession => request.session;
+
+const app = express();
+app.use(express.urlencoded({ extended: false }));
+app.use(
+  session({
+    name: "sid",
+    secret: "a secret of at least thirty-two characters",
+    store: new RedisStore({ client: await connectRedis(), prefix: "express:", ttl: 1800 }),
+    resave: false,
+    saveUninitialized: false,
+    cookie: { httpOnly: true, sameSite: "lax" },
+  }),
+);
+
+app.post("/login", (request, response, next) => {
+  const { username } = request.body as { username: string };
+  request.session.regenerate((error: unknown) => {
+    if (error) {
+      next(error);
+      return;
+    }
+    Object.assign(request.session, { username, page_views: 1 });
+    response.json({ username, page_views: 1 });
+  });
+});
+
+app.get("/session", (request, response) => {
+  const { username, page_views } = sessionOf(request);
+  if (username === undefined) response.status(401).json({ error: "No active session" });
+  else response.json({ username, page_views });
+});
+
+app.post("/increment", (request, response) => {
+  const current = sessionOf(request);
+  if (current.page_views === undefined) {
+    response.status(401).json({ error: "No active session" });
+    return;
+  }
+  current.page_views += 1;
+  response.json({ page_views: current.page_views });
+});
+
+listen(createServer(app));
