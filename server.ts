@@ -2,74 +2,79 @@
  * The demo server, from its options to its end:  npx tsx server.ts --help
  */
 import { once } from "node:events";
-import { type AddressInfo, Server as NetServer } from "node:net";
+import type { Server } from "node:http";
+import type { AddressInfo } from "node:net";
 import { createDemoServer } from "./demo/http/server.ts";
-import { parseOptions, StartError } from "./demo/options.ts";
+import { parseOptions, usage } from "./demo/options.ts";
+import { openRedis } from "./demo/redis/connect.ts";
+import { checkHealth } from "./demo/redis/health.ts";
 import { OutageLog } from "./demo/redis/outage-log.ts";
-import { openRedis, type Redis } from "./demo/redis/connect.ts";
+import { StartError } from "./demo/start-error.ts";
+import { createStopSignal } from "./demo/stop-signal.ts";
+import { openStore } from "./demo/store.ts";
 
 const DEFAULT_TTL = 60; // seconds: short, so that one can watch it run out
-const IDLE_LIMIT_MS = 500; // at a stop, a connection may be idle for this long
-const DRAIN_LIMIT_MS = 3000; // what is under way at a stop has this long to finish
-const STOP_LIMIT_MS = 4500; // and then everything else
+const IDLE_LIMIT_MS = 500; // at a stop, a connection may be idle for this long: a request may be on its way
+const DRAIN_LIMIT_MS = 3000; // and what is under way has this long to finish
 
-async function start(): Promise<void> {
-  const options = parseOptions(process.argv.slice(2), process.env);
-  const outages = new OutageLog();
-  const redis = await openRedis(options, outages);
+async function run(args: string[], stopping: AbortSignal): Promise<void> {
+  if (args.includes("--help")) return console.log(await usage());
+  const { port, host, secureCookie, absoluteTtl, hashIds, redis: target } = parseOptions(args, process.env);
+  const redis = await openRedis(target);
+  try {
+    const storeSettings = { ttl: Math.min(DEFAULT_TTL, absoluteTtl), absoluteTtl, hashIds };
+    const store = openStore(redis.client, storeSettings);
+    const outages = new OutageLog(() => checkHealth(store, redis));
+    redis.watch((reason) => outages.failed(reason));
 
-  const { absoluteTtl, hashIds } = options;
+    const server = createDemoServer({ redis, storeSettings, secureCookie, outages, stopping });
+    if (stopping.aborted) return;
+    await listen(server, port, host);
+    console.log(`Sessions in Redis: open ${urlOf(host, (server.address() as AddressInfo).port)}`);
+    console.log(`Redis: ${redis.address}`);
 
-  const stopping = new AbortController();
-  const server = createDemoServer({
-    redis,
-    storeSettings: { ttl: Math.min(DEFAULT_TTL, absoluteTtl), absoluteTtl, hashIds },
-    secureCookie: options.secureCookie,
-    outages,
-    stopping: stopping.signal,
-  });
-  await listen(options, redis);
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const) {
-    process.on(signal, () => (stopping.signal.aborted ? process.exit(1) : void stop()));
-  }
-  console.log(`Sessions in Redis: open http://${urlHost(options.host)}:${(server.address() as AddressInfo).port}`);
-  console.log(`Redis: ${redis.address}`);
-
-  async function listen({ port, host }: { port: number; host: string }, { close }: Redis): Promise<void> {
-    try {
-      await once(server.listen(port, host), "listening");
-    } catch (error) {
-      await close();
-      throw new StartError(cannotListen(port, host, error));
-    }
-  }
-
-  /**
-   * Stops accepting, finishes what is under way, leaves Redis. Whatever hangs, the process ends. A connection that is idle
-   * may have a request on its way, so it is not closed at once, as `server.close` would, but after its last answer or
-   * a moment.
-   */
-  async function stop(): Promise<void> {
-    stopping.abort();
-    setTimeout(() => server.closeAllConnections(), DRAIN_LIMIT_MS).unref();
-    setTimeout(() => process.exit(), STOP_LIMIT_MS).unref();
-    NetServer.prototype.close.call(server);
-    setTimeout(() => server.closeIdleConnections(), IDLE_LIMIT_MS).unref();
-    await once(server, "close");
+    if (!stopping.aborted) await once(stopping, "abort");
+    await drain(server);
+  } finally {
     await redis.close();
   }
 }
 
-const urlHost = (host: string) => (host === "127.0.0.1" ? "localhost" : host.includes(":") ? `[${host}]` : host);
-
-function cannotListen(port: number, host: string, error: unknown): string {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  if (code === "EADDRINUSE") return `Port ${port} is in use. Choose another with --port, or a free one with --port 0.`;
-  return `Cannot listen on ${host}, port ${port}: ${error instanceof Error ? error.message : String(error)}`;
+async function listen(server: Server, port: number, host: string): Promise<void> {
+  try {
+    await once(server.listen(port, host), "listening");
+  } catch (error) {
+    const isTaken = error instanceof Error && "code" in error && error.code === "EADDRINUSE";
+    if (isTaken) {
+      throw new StartError(`Port ${port} is in use. Choose another with --port, or a free one with --port 0.`);
+    }
+    throw new StartError(
+      `Cannot listen on ${host}, port ${port}: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
 }
 
+/** The servers that listen on all addresses are reached at `localhost` too. */
+function urlOf(host: string, port: number): string {
+  if (["127.0.0.1", "0.0.0.0", "::"].includes(host)) return `http://localhost:${port}`;
+  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
+/** Stops accepting connections, and waits until those that are open have had their replies. */
+async function drain(server: Server): Promise<void> {
+  const closeIdleConnections = server.closeIdleConnections.bind(server);
+  server.closeIdleConnections = () => {}; // close() would call it at once, and cut off a request that is on its way
+  setTimeout(closeIdleConnections, IDLE_LIMIT_MS).unref();
+  setTimeout(() => server.closeAllConnections(), DRAIN_LIMIT_MS).unref();
+  await once(server.close(), "close");
+}
+
+// A reader of the log that goes away must not end the server.
+process.stdout.on("error", () => {});
+process.stderr.on("error", () => {});
+
 try {
-  await start();
+  await run(process.argv.slice(2), createStopSignal());
 } catch (error) {
   console.error(error instanceof StartError ? error.message : error);
   process.exit(1);

@@ -118,7 +118,9 @@ const RESERVED_NAMES = new Set([...Object.keys(RESERVED_FIELDS), "session_user"]
 
 const MAX_ABSOLUTE_TTL = 3_153_600_000; // seconds: 100 years
 const MAX_TIMEOUT_MS = 2_147_483_647; // a longer timer fires at once
-const LATE_TIMER_MS = 100;
+// A timer that fires this late shows that our own event loop was blocked; replies that came meanwhile get this long.
+const LATE_TIMER_MS = 50;
+const GRACE_MS = 100;
 
 /** Fields as Redis holds them, the reserved ones included. A `Map`, because a field may be named `__proto__`. */
 export type StoredFields = Map<string, string>;
@@ -554,7 +556,7 @@ function toIncrementError(field: string, error: unknown): unknown {
 
 /**
  * The outcome of `work`, if it is there by the time limit. If the timer fires late, our own event loop was blocked, and
- * the reply may be waiting to be read: then wait once more.
+ * the reply may be waiting to be read: then wait a moment more.
  */
 function settleBy(timeLimit: number, timeoutMs: number, work: Promise<unknown>): Promise<unknown> {
   return new Promise((resolve, reject) => {
@@ -567,8 +569,8 @@ function settleBy(timeLimit: number, timeoutMs: number, work: Promise<unknown>):
       if (now - due < LATE_TIMER_MS) {
         reject(new RedisUnavailableError(`Redis did not reply within ${String(timeoutMs)} ms`));
       } else {
-        due = now + timeoutMs;
-        timer = setTimeout(giveUp, timeoutMs);
+        due = now + GRACE_MS;
+        timer = setTimeout(giveUp, GRACE_MS);
       }
     }
   });

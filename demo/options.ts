@@ -1,145 +1,227 @@
+import { isIP } from "node:net";
 import yargs from "yargs";
+import type { RedisAccess } from "./redis/single.ts";
+import type { RedisTarget } from "./redis/target.ts";
+import { StartError } from "./start-error.ts";
 
-/** Says in one line, to the person who typed the command, why the server does not start. */
-export class StartError extends Error {}
-
-/** The Redis that somebody named, by host and port or by URL; a cluster, or the Sentinel of one, where they said so. */
-export interface NamedRedis {
-  redisHost?: string | undefined;
-  redisPort?: number | undefined;
-  redisUrl?: string | undefined;
-  redisCluster?: boolean;
-  redisSentinel?: string | undefined;
+export interface Options {
+  port: number;
+  host: string;
+  /** The Redis that somebody named; undefined if nobody named one. */
+  redis: RedisTarget | undefined;
+  absoluteTtl: number;
+  secureCookie: boolean;
+  hashIds: boolean;
 }
+
+/** Each option, and the environment variable that counts if the option is not on the command line. */
+const OPTIONS = {
+  port: { variable: "PORT", describe: "Port to listen on, 0 for a free one", defaultDescription: "8080" },
+  host: { variable: "HOST", describe: "Address to listen on", defaultDescription: "127.0.0.1" },
+  "redis-host": { variable: "REDIS_HOST", describe: "Host of Redis", defaultDescription: "localhost" },
+  "redis-port": { variable: "REDIS_PORT", describe: "Port of Redis", defaultDescription: "6379" },
+  "redis-url": {
+    variable: "REDIS_URL",
+    describe: "redis[s]://user:password@host:port/db, instead of the two above",
+    defaultDescription: "none",
+  },
+  "redis-cluster": {
+    variable: "REDIS_CLUSTER",
+    describe: "Host and port, or the URL, are any node of a Redis Cluster",
+    defaultDescription: "off",
+  },
+  "redis-sentinel": {
+    variable: "REDIS_SENTINEL",
+    describe: "Host and port, or the URL, are any Sentinel of the master with this name",
+    defaultDescription: "none",
+  },
+  "absolute-ttl": {
+    variable: "ABSOLUTE_TTL",
+    describe: "Seconds from the start of a session to its end, however active; the largest TTL",
+    defaultDescription: "2592000",
+  },
+  "secure-cookie": {
+    variable: "SECURE_COOKIE",
+    describe: "Name the cookie __Host-sid and send it over HTTPS only",
+    defaultDescription: "off",
+  },
+  "hash-ids": {
+    variable: "HASH_IDS",
+    describe: "Keep only SHA-256 digests of session IDs in Redis",
+    defaultDescription: "off",
+  },
+};
+type Name = keyof typeof OPTIONS;
+
+const LARGEST_PORT = 65_535;
+const LARGEST_TTL = 3_153_600_000; // seconds: 100 years, as in the store
+
+/** What somebody set, and where: `--port` or `PORT`. */
+interface Setting {
+  source: string;
+  text: string;
+}
+type Settings = (name: Name) => Setting | undefined;
 
 /**
- * Reads the command line, then the environment, then the defaults; a Redis named on the command line sets aside the one
- * in the environment. A mistake prints the usage and exits with 1.
+ * Reads the command line, then the environment, then the defaults. A Redis named on the command line sets aside the one
+ * in the environment. Throws a `StartError` that names the mistake, and never shows what was set about Redis: a password
+ * may be where none belongs.
  */
-export function parseOptions(args: string[], environment: NodeJS.ProcessEnv) {
-  const options = yargs(args)
+export function parseOptions(args: string[], environment: NodeJS.ProcessEnv): Options {
+  const flags = readFlags(args);
+  const fromFlags: Settings = (name) => settingOf(`--${name}`, flags.get(name));
+  const fromEnvironment: Settings = (name) => {
+    const { variable } = OPTIONS[name];
+    return settingOf(variable, environment[variable] || undefined);
+  };
+  const settings: Settings = (name) => fromFlags(name) ?? fromEnvironment(name);
+  const isRedisInFlags = PLACE.some((name) => flags.has(name));
+  const placeSettings = isRedisInFlags ? fromFlags : fromEnvironment;
+  const redisSettings: Settings = (name) => (PLACE.includes(name) ? placeSettings(name) : settings(name));
+  return {
+    port: toWhole(settings("port"), 0, LARGEST_PORT) ?? 8080,
+    host: toHost(settings("host")) ?? "127.0.0.1",
+    redis: toRedisTarget(redisSettings),
+    absoluteTtl: toWhole(settings("absolute-ttl"), 1, LARGEST_TTL) ?? 2_592_000,
+    secureCookie: toSwitch(settings("secure-cookie")) ?? false,
+    hashIds: toSwitch(settings("hash-ids")) ?? false,
+  };
+}
+
+const PLACE: Name[] = ["redis-host", "redis-port", "redis-url"];
+
+const settingOf = (source: string, text: string | undefined) => (text === undefined ? undefined : { source, text });
+
+/** What `--help` prints. */
+export function usage(): Promise<string> {
+  const options = Object.entries(OPTIONS).map(([name, { variable, describe, defaultDescription }]) => {
+    return [name, { describe: `${describe} [${variable}]`, defaultDescription }] as const;
+  });
+  return yargs()
     .scriptName("npx tsx server.ts")
     .usage("$0 [options]\n\nSessions in Redis, live in your browser.")
-    .options({
-      port: {
-        describe: "Port to listen on, 0 for a free one [PORT]",
-        type: "number",
-        default: Number(environment["PORT"] || 8080),
-      },
-      host: {
-        describe: "Address to listen on [HOST]",
-        type: "string",
-        default: environment["HOST"] || "127.0.0.1",
-      },
-      "redis-host": {
-        describe: "Host of Redis [REDIS_HOST]",
-        type: "string",
-        defaultDescription: "localhost",
-      },
-      "redis-port": {
-        describe: "Port of Redis [REDIS_PORT]",
-        type: "number",
-        defaultDescription: "6379",
-      },
-      "redis-url": {
-        describe: "redis[s]://user:password@host:port/db, instead of the two above [REDIS_URL]",
-        type: "string",
-        defaultDescription: "none",
-      },
-      "redis-cluster": {
-        describe: "Host and port, or the URL, are any node of a Redis Cluster [REDIS_CLUSTER]",
-        type: "boolean",
-        default: isOn(environment["REDIS_CLUSTER"]),
-      },
-      "redis-sentinel": {
-        describe: "Host and port, or the URL, are any Sentinel of the master with this name [REDIS_SENTINEL]",
-        type: "string",
-        default: environment["REDIS_SENTINEL"] || undefined,
-        defaultDescription: "none",
-      },
-      "absolute-ttl": {
-        describe: "Seconds after its start when a session ends, however active; the largest TTL [ABSOLUTE_TTL]",
-        type: "number",
-        default: Number(environment["ABSOLUTE_TTL"] || 2_592_000),
-      },
-      "secure-cookie": {
-        describe: "Name the cookie __Host-sid and send it over HTTPS only [SECURE_COOKIE]",
-        type: "boolean",
-        default: isOn(environment["SECURE_COOKIE"]),
-      },
-      "hash-ids": {
-        describe: "Keep only SHA-256 digests of session IDs in Redis [HASH_IDS]",
-        type: "boolean",
-        default: isOn(environment["HASH_IDS"]),
-      },
-    })
-    .check((flags) => {
-      assertWhole("port", flags.port, 0, 65_535);
-      assertWhole("absolute-ttl", flags["absolute-ttl"], 1, 3_153_600_000);
-      assertRedis({
-        redisHost: flags["redis-host"],
-        redisPort: flags["redis-port"],
-        redisUrl: flags["redis-url"],
-        redisCluster: flags["redis-cluster"],
-        redisSentinel: flags["redis-sentinel"],
-      });
-      return true;
-    })
-    .epilogue("Without a Redis named and without one at localhost:6379, the demo starts a private one.")
-    .requiresArg(["port", "host", "redis-host", "redis-port", "redis-url", "redis-sentinel", "absolute-ttl"])
-    .strict()
+    .options(Object.fromEntries(options))
+    .help()
     .version(false)
     .locale("en")
-    .parseSync();
-  const isRedisNamed = options.redisHost ?? options.redisPort ?? options.redisUrl;
-  return isRedisNamed === undefined ? { ...options, ...redisIn(environment, options) } : options;
+    .epilogue("Without a Redis named and without one at localhost:6379, the demo starts a private one.")
+    .getHelp();
 }
 
-const isOn = (text: string | undefined) => ["1", "true", "yes", "on"].includes(text?.toLowerCase() ?? "");
-
-function assertWhole(name: string, value: number, smallest: number, largest: number): void {
-  if (Number.isInteger(value) && value >= smallest && value <= largest) return;
-  throw new Error(`--${name} must be a whole number from ${smallest} to ${largest}.`);
+/** Every value as it was written; `on` for a switch without one. */
+function readFlags(args: string[]): Map<Name, string> {
+  const { _: words, $0: _, ...flags } = parseWords(args);
+  if (Array.isArray(words) && words.length > 0) {
+    throw new StartError("The command line has a word that belongs to no option; see --help.");
+  }
+  return new Map(Object.entries(flags).map(([name, value]) => [toName(name), toText(name, value)]));
 }
 
-function redisIn(environment: NodeJS.ProcessEnv, kind: NamedRedis): NamedRedis {
-  const named = {
-    redisHost: environment["REDIS_HOST"] || undefined,
-    redisPort: environment["REDIS_PORT"] ? Number(environment["REDIS_PORT"]) : undefined,
-    redisUrl: environment["REDIS_URL"] || undefined,
-  };
+/** Nothing is guessed: no number is rounded, no `--no-` negates, no letters are split into options. */
+function parseWords(args: string[]): Record<string, unknown> {
+  const parser = yargs().help(false).version(false).parserConfiguration({
+    "boolean-negation": false,
+    "camel-case-expansion": false,
+    "dot-notation": false,
+    "parse-numbers": false,
+    "parse-positional-numbers": false,
+    "short-option-groups": false,
+  });
   try {
-    assertRedis({ ...kind, ...named });
-  } catch (error) {
-    throw new StartError(`In the environment: ${error instanceof Error ? error.message : String(error)}`);
-  }
-  return named;
-}
-
-function assertRedis({ redisHost, redisPort, redisUrl, redisCluster, redisSentinel }: NamedRedis): void {
-  if (redisPort !== undefined) assertWhole("redis-port", redisPort, 1, 65_535);
-  if (redisHost === "") throw new Error("--redis-host must not be empty.");
-  if (redisSentinel === "") throw new Error("--redis-sentinel must not be empty.");
-  if (redisCluster && redisSentinel !== undefined) {
-    throw new Error("--redis-cluster and --redis-sentinel exclude each other: a cluster needs no Sentinel.");
-  }
-  if (redisUrl === undefined) return;
-  if (redisHost !== undefined || redisPort !== undefined) {
-    throw new Error("--redis-url takes the place of --redis-host and --redis-port: name either it or them.");
-  }
-  const database = databaseIn(redisUrl);
-  if (database === undefined) throw new Error("--redis-url must look like redis://user:password@host:port/db.");
-  if (redisCluster && database !== 0) throw new Error("--redis-url must not name a database: a cluster has but one.");
-}
-
-/** The number of the database that a URL of Redis names, 0 where it names none; undefined where it is no such URL. */
-function databaseIn(text: string): number | undefined {
-  try {
-    const { protocol, username, password, hostname, port, pathname } = new URL(text);
-    decodeURIComponent(username + password);
-    const isRedis = /^rediss?:$/.test(protocol) && hostname !== "" && port !== "0" && /^(\/\d*)?$/.test(pathname);
-    return isRedis ? Number(pathname.slice(1)) : undefined;
+    return parser.parseSync(args);
   } catch {
-    return undefined;
+    throw new StartError("The command line cannot be understood; see --help."); // as with --constructor
   }
+}
+
+function toName(name: string): Name {
+  if (Object.hasOwn(OPTIONS, name)) return name as Name;
+  const isWord = /^[a-z]+(-[a-z]+)*$/.test(name); // anything else may be a password
+  throw new StartError(`There is no option ${isWord ? `--${name}` : "of that name"}; see --help.`);
+}
+
+function toText(name: string, value: unknown): string {
+  if (Array.isArray(value)) throw new StartError(`--${name} must be given only once.`);
+  if (typeof value === "string") return value;
+  if (SWITCHES.has(name)) return "on";
+  throw new StartError(`--${name} needs a value.`);
+}
+
+const SWITCHES = new Set(["redis-cluster", "secure-cookie", "hash-ids"]);
+
+function mistakeIn({ source, text }: Setting, rule: string): StartError {
+  const isAboutRedis = /^(--redis-|REDIS_)/.test(source);
+  return new StartError(`${source} must be ${rule}${isAboutRedis ? "" : `; got ${JSON.stringify(text)}`}.`);
+}
+
+function toWhole(setting: Setting | undefined, smallest: number, largest: number): number | undefined {
+  if (setting === undefined) return undefined;
+  const value = Number(setting.text);
+  if (/^\d+$/.test(setting.text) && value >= smallest && value <= largest) return value;
+  throw mistakeIn(setting, `a whole number from ${smallest} to ${largest}`);
+}
+
+function toSwitch(setting: Setting | undefined): boolean | undefined {
+  if (setting === undefined) return undefined;
+  const text = setting.text.toLowerCase();
+  if (["1", "true", "yes", "on"].includes(text)) return true;
+  if (["0", "false", "no", "off"].includes(text)) return false;
+  throw mistakeIn(setting, "true or false");
+}
+
+/** A name or an address, and nothing else: no port, no path, no URL, no Unix socket. */
+function toHost(setting: Setting | undefined): string | undefined {
+  if (setting === undefined) return undefined;
+  const host = setting.text.replace(/^\[(.*)\]$/, "$1");
+  if (isHost(host)) return host;
+  throw mistakeIn(setting, "a host name or an IP address");
+}
+
+const isHost = (text: string) => isIP(text) > 0 || /^[a-z\d]([\w.-]{0,252}\w)?\.?$/i.test(text);
+
+function toRedisTarget(settings: Settings): RedisTarget | undefined {
+  const [cluster, sentinel, url] = [settings("redis-cluster"), settings("redis-sentinel"), settings("redis-url")];
+  const isCluster = toSwitch(cluster) ?? false;
+  const masterName = toMasterName(sentinel);
+  const host = toHost(settings("redis-host"));
+  const port = toWhole(settings("redis-port"), 1, LARGEST_PORT);
+  if (cluster && isCluster && sentinel) {
+    throw new StartError(`${cluster.source} and ${sentinel.source} exclude each other: a cluster needs no Sentinel.`);
+  }
+  if (url && (host ?? port) !== undefined) {
+    throw new StartError(`${url.source} takes the place of host and port: name either it or them.`);
+  }
+  if (!isCluster && (sentinel ?? url ?? host ?? port) === undefined) return undefined;
+  const { database = 0, ...parts } = url ? toUrlParts(url) : { host, port };
+  if (url && isCluster && database !== 0) throw mistakeIn(url, "without a database: a cluster has only one");
+  const defaultPort = masterName === undefined ? 6379 : 26_379;
+  const server = { ...parts, host: parts.host ?? "localhost", port: parts.port ?? defaultPort, database };
+  if (masterName !== undefined) return { ...server, kind: "sentinel", masterName };
+  return { ...server, kind: isCluster ? "cluster" : "single" };
+}
+
+/** The characters that Sentinel allows. */
+function toMasterName(setting: Setting | undefined): string | undefined {
+  if (setting === undefined || /^[\w.-]+$/.test(setting.text)) return setting?.text;
+  throw mistakeIn(setting, "the name of a master: letters, digits and ._-");
+}
+
+function toUrlParts(setting: Setting): RedisAccess & { host: string; port: number | undefined } {
+  try {
+    const { protocol, username, password, hostname, port, pathname, search, hash } = new URL(setting.text);
+    const host = hostname.replace(/^\[(.*)\]$/, "$1");
+    const isRedis = /^rediss?:$/.test(protocol) && /^(\/\d*)?$/.test(pathname) && search + hash === "";
+    if (isRedis && isHost(host) && port !== "0") {
+      return {
+        host,
+        port: port === "" ? undefined : Number(port),
+        username: decodeURIComponent(username) || undefined,
+        password: decodeURIComponent(password) || undefined,
+        database: Number(pathname.slice(1)),
+        isTls: protocol === "rediss:",
+      };
+    }
+  } catch {} // not a URL, or a "%" that encodes nothing
+  throw mistakeIn(setting, "like redis://user:password@host:port/db, or rediss:// for TLS");
 }

@@ -101,8 +101,8 @@ export const test = base.extend<Fixtures & Options, WorkerFixtures>({
     use(async (page, { username = "andrew", ttl = 60 } = {}) => {
       await page.goto("/");
       await page.getByLabel("Username").fill(username);
-      await page.getByLabel("TTL in seconds").fill(String(ttl));
-      await page.getByRole("button", { name: "Start a session", exact: true }).click();
+      await page.getByLabel("Idle timeout (TTL) in seconds").fill(String(ttl));
+      await page.getByRole("button", { name: "Log in", exact: true }).click();
       await expect(field(page, "username")).toHaveText(username);
     }),
 });
@@ -113,7 +113,9 @@ export { expect };
 export const field = (page: Page, name: string) => page.getByRole("row", { name }).getByRole("cell");
 /** What the page says of the last thing that happened. */
 export const said = (page: Page, text: string) => page.getByRole("region", { name: "You" }).getByText(text);
-export const secondsLeft = async (page: Page) => Number(await page.locator(".left").first().textContent());
+/** The seconds that the page shows as left of a timeout. */
+export const secondsLeft = async (page: Page, timeout: "Idle timeout" | "Absolute timeout" = "Idle timeout") =>
+  Number.parseFloat((await page.locator(".clock").filter({ hasText: timeout }).locator(".left").textContent()) ?? "");
 
 function spawnServer(...args: string[]) {
   return spawn(process.execPath, ["--import", "tsx", "server.ts", "--port", "0", ...args], {

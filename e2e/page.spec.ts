@@ -11,8 +11,8 @@ const STATES: Record<string, (page: Page, start: (page: Page, session?: object) 
   },
   "a mistake": async (page) => {
     await page.goto("/");
-    await page.getByLabel("TTL in seconds").fill("0");
-    await page.getByRole("button", { name: "Start a session", exact: true }).click();
+    await page.getByLabel("Idle timeout (TTL) in seconds").fill("0");
+    await page.getByRole("button", { name: "Log in", exact: true }).click();
     await expect(said(page, "TTL must be a whole number greater than 0.")).toBeVisible();
   },
   "an error": async (page) => void (await page.goto("/nothing-here")),
@@ -45,7 +45,7 @@ test.describe("a mistake in a form", () => {
 
   test("is said beside its field, keeps what was typed, and harms nothing", async ({ page, start }) => {
     await start(page);
-    const ttl = page.getByLabel("TTL in seconds");
+    const ttl = page.getByLabel("Idle timeout (TTL) in seconds");
     await ttl.fill("99999999999");
     await page.getByRole("button", { name: "Change the TTL", exact: true }).click();
     await expect(ttl).toHaveAttribute("aria-invalid", "true");
@@ -94,9 +94,9 @@ test("shows the commands that a click cost, and nobody else's", async ({ page, b
   await Promise.all([page, other].map((each) => each.getByRole("button", { name: "Count a page view" }).click()));
   const click = page.getByRole("listitem").filter({ hasText: "POST /increment" });
   await expect(click).toContainText(
-    /POST \/increment 1 round trip\s+EVALSHA increment session:\S{12}… page_views 1 [\d.]+ ms/,
+    /POST \/increment: 1 round trip to Redis\s+EVALSHA increment session:\S{12}… page_views 1 [\d.]+ ms/,
   );
-  await expect(page.getByRole("region", { name: "What went over the wire" })).not.toContainText("Grace");
+  await expect(page.getByRole("region", { name: "What your last click cost" })).not.toContainText("Grace");
   await other.close();
 });
 
@@ -110,7 +110,7 @@ test("holds long, right-to-left and emoji names", async ({ page, start }) => {
   }
 });
 
-test("weighs less than 40 KB in all", async ({ page, start }) => {
+test("weighs less than 60 KB in all", async ({ page, start }) => {
   let bytes = 0;
   page.on("response", async (response) => {
     if (["document", "stylesheet", "script"].includes(response.request().resourceType())) {
@@ -120,7 +120,7 @@ test("weighs less than 40 KB in all", async ({ page, start }) => {
   await start(page);
   await page.goto("/", { waitUntil: "networkidle" });
   expect(bytes).toBeGreaterThan(5000);
-  expect(bytes).toBeLessThan(40_000);
+  expect(bytes).toBeLessThan(60_000);
 });
 
 test("asks nothing while it is hidden", async ({ page, context, start }) => {
@@ -142,11 +142,11 @@ test("asks nothing while it is hidden", async ({ page, context, start }) => {
 
 test("leaves alone what somebody types while news comes in", async ({ page, context, redis, start }) => {
   await start(page);
-  await page.getByLabel("TTL in seconds").press("End");
+  await page.getByLabel("Idle timeout (TTL) in seconds").press("End");
   await page.keyboard.type("00");
   await redis.write(context, "theme", "dark");
   await expect(field(page, "theme")).toHaveText("dark");
-  await expect(page.getByLabel("TTL in seconds")).toHaveValue("6000");
+  await expect(page.getByLabel("Idle timeout (TTL) in seconds")).toHaveValue("6000");
   await page.keyboard.press("Enter");
   await expect(field(page, "session_ttl")).toHaveText("6000");
 });

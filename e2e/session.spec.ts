@@ -27,7 +27,7 @@ test("counts page views", async ({ page, start }) => {
 
 test("changes the TTL, typed or in one click", async ({ page, context, redis, start }) => {
   await start(page);
-  await page.getByLabel("TTL in seconds").fill("120");
+  await page.getByLabel("Idle timeout (TTL) in seconds").fill("120");
   await page.getByRole("button", { name: "Change the TTL", exact: true }).click();
   await expect(field(page, "session_ttl")).toHaveText("120");
   await page.getByRole("button", { name: "5 min" }).click();
@@ -40,9 +40,9 @@ test("shows a session expire, with nobody touching the page", async ({ page, con
   await expect(said(page, "Session expired.")).toBeVisible();
   expect(await redis.timeLeft(context)).toBeLessThan(0);
   await expect(page.getByRole("region", { name: "Redis" })).toContainText("No key");
-  await expect(page.getByRole("region", { name: "Your browser" })).toContainText("It opens nothing now");
+  await expect(page.getByRole("region", { name: "Your browser" })).toContainText("its ID opens nothing now");
   await expect(page.getByLabel("Username")).toHaveValue("Grace");
-  await page.getByRole("button", { name: "Start a session", exact: true }).click();
+  await page.getByRole("button", { name: "Log in", exact: true }).click();
   await expect(field(page, "session_ttl")).toHaveText("2");
 });
 
@@ -74,7 +74,7 @@ test("reads instead of looking while the switch is on, so that the session stays
   await start(page, { ttl: 3 });
   await page.getByRole("switch").check();
   const extended = async () => {
-    await page.waitForResponse(/refresh=true/);
+    await page.waitForResponse((response) => new URL(response.url()).pathname === "/");
     return redis.timeLeft(context);
   };
   await expect.poll(extended).toBeGreaterThan(2500);
@@ -91,7 +91,7 @@ test.describe("a click that arrives after the end", () => {
     await redis.remove(context);
     await page.getByRole("button", { name: "Count a page view" }).click();
     await expect(said(page, "Session expired.")).toBeVisible();
-    await page.getByRole("button", { name: "Start a session", exact: true }).click();
+    await page.getByRole("button", { name: "Log in", exact: true }).click();
     await expect(field(page, "page_views")).toHaveText("1");
   });
 });
@@ -176,7 +176,7 @@ test.describe("without JavaScript", () => {
     await start(page);
     await redis.remove(context);
     await page.reload();
-    await expect(said(page, "Session expired.")).toBeVisible();
+    await expect(said(page, "Session ended.")).toBeVisible();
     await page.reload();
     await expect(said(page, "You have no session.")).toBeVisible();
   });

@@ -40,8 +40,8 @@ async function takePictures(url, colorScheme) {
   });
   await page.goto(url);
   await page.getByLabel("Username").fill("andrew");
-  await page.getByLabel("TTL in seconds").fill(String(TTL));
-  await page.getByRole("button", { name: "Start a session", exact: true }).click();
+  await page.getByLabel("Idle timeout (TTL) in seconds").fill(String(TTL));
+  await page.getByRole("button", { name: "Log in", exact: true }).click();
   await page.getByRole("button", { name: "Count a page view" }).click();
   await page.getByRole("cell", { name: "2", exact: true }).waitFor();
   await page.waitForTimeout((TTL / 2) * 1000);

@@ -1,18 +1,20 @@
-import type { ChildProcess } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
+import type { Socket } from "node:net";
 
 /** How long something lives: a test's context, or node:test itself for the whole file. */
 export interface Lifetime {
   after: (end: () => unknown) => void;
 }
 
-const children = new Set<ChildProcess>();
-process.on("exit", () => {
-  for (const child of children) child.kill("SIGKILL");
-});
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
-
-/** Kills the child when this process exits, also when its `after` hooks do not run. */
-export function killAtExit<Child extends ChildProcess>(child: Child): Child {
-  children.add(child);
-  return child.once("exit", () => children.delete(child));
+/**
+ * Kills the child when this process is gone, however it ended: node:test runs no `after` hook if a test file fails
+ * outside a test, and nothing runs after SIGKILL. The shell's input ends with this process.
+ */
+export function killWithUs<Child extends ChildProcess>(child: Child): Child {
+  const script = 'read -r _; kill -9 "$0"';
+  const stdio = ["pipe", "ignore", "ignore"] as const;
+  const guard = spawn("sh", ["-c", script, String(child.pid)], { detached: true, stdio: [...stdio] });
+  guard.unref();
+  (guard.stdin as Socket).unref();
+  return child.once("exit", () => guard.kill());
 }

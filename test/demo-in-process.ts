@@ -11,7 +11,6 @@ import { newPrefix } from "./store-under-test.ts";
 
 class QuietOutageLog extends OutageLog {
   override failed(): void {}
-  override recovered(): void {}
 }
 
 /** The demo in this process, with a Redis of the test file's own. Each app has its own key prefix. */
@@ -21,8 +20,9 @@ export async function openDemo() {
     for (const close of closers.toReversed()) await close();
   });
   const { host, port, isCluster, redis } = await openRedis();
-  const outages = new QuietOutageLog();
-  const demoRedis = await connectDemo({ redisHost: host, redisPort: port, redisCluster: isCluster }, outages);
+  const outages = new QuietOutageLog(async () => {});
+  const demoRedis = await connectDemo({ kind: isCluster ? "cluster" : "single", host, port });
+  demoRedis.watch(() => {});
   closers.push(demoRedis.close);
   return { redis, openApp, costOf };
 

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { Browser } from "./browser.ts";
-import { killAtExit, type Lifetime } from "./child-process.ts";
+import { killWithUs, type Lifetime } from "./child-process.ts";
 import type { SpawnedRedis } from "./redis-process.ts";
 
 const END_LIMIT_MS = 10_000;
@@ -11,6 +11,9 @@ const STOP_LIMIT_MS = 6000; // the contract's five seconds, and one for a busy m
 const COMPILED = process.env["DEMO_SERVER"];
 const SERVER = COMPILED === undefined ? ["--import", "tsx", "server.ts"] : [COMPILED];
 
+/** The environment of a server that finds no Redis at localhost:6379, whatever runs on this machine. */
+export const NOTHING_AT_6379 = { NODE_OPTIONS: `--import ${new URL("nothing-at-6379.mjs", import.meta.url)}` };
+
 /** The real server in a process of its own, killed when the test ends at the latest. */
 export function spawnServer(t: Lifetime, args: string[], environment: Record<string, string> = {}) {
   const child = spawn(process.execPath, [...SERVER, ...args], {
@@ -19,7 +22,7 @@ export function spawnServer(t: Lifetime, args: string[], environment: Record<str
     stdio: ["ignore", "pipe", "pipe"],
     detached: true,
   });
-  killAtExit(child);
+  killWithUs(child);
   let stdout = "";
   let stderr = "";
   child.stdout.setEncoding("utf8").on("data", (chunk: string) => (stdout += chunk));

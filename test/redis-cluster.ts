@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import type { Lifetime } from "./child-process.ts";
-import { spawnRedis } from "./redis-process.ts";
+import { type SpawnedRedis, spawnRedis } from "./redis-process.ts";
 import { reservedPort } from "./reserved-port.ts";
 import { until } from "./wait.ts";
 
@@ -10,17 +10,20 @@ const NODE_TIMEOUT_MS = 2000;
 const READY_LIMIT_MS = 30_000;
 const RESHARD_LIMIT_MS = 60_000;
 
-export type ClusterNode = Awaited<ReturnType<typeof spawnNode>>;
+export interface ClusterNode extends SpawnedRedis {
+  id: string;
+  address: string;
+}
 
-/** A Redis Cluster of the test's own, on the ports that its nodes keep, ready when all replicas follow their masters. */
+/** A Redis Cluster of the test's own, whose nodes keep their ports. Ready when all replicas follow their masters. */
 export async function spawnCluster(t: Lifetime, { masters: size = 3, replicas = 1 } = {}) {
   const nodes = await Promise.all(Array.from({ length: size * (1 + replicas) }, () => spawnNode(t)));
   const addresses = nodes.map(({ address }) => address);
   await redisCli("create", ...addresses, "--cluster-replicas", String(replicas), "--cluster-yes");
-  assert.ok(await until(isWhole, READY_LIMIT_MS), "The cluster does not come about");
+  assert.ok(await until(isWhole, READY_LIMIT_MS), "The cluster does not form");
   return { nodes, masters, replicaOf, isWhole, reshard, failover, waitUntilReplicated };
 
-  /** Every node has its office, and every replica all that its master has had so far. */
+  /** Whether all nodes are up, each master has its replicas, and every replica is connected to its master. */
   async function isWhole(): Promise<boolean> {
     const states = await Promise.all(nodes.map(stateOf)).catch(() => []); // one may still be loading
     const isWell = states.every((node) => node.isOk && (node.isMaster ? node.replicas === replicas : node.isLinked));
@@ -37,21 +40,21 @@ export async function spawnCluster(t: Lifetime, { masters: size = 3, replicas = 
     return replica;
   }
 
-  async function findNodes(isSought: (state: Awaited<ReturnType<typeof stateOf>>) => boolean) {
-    const answering = nodes.filter(({ isRunning }) => isRunning());
-    const states = await Promise.all(answering.map(stateOf));
-    return answering.filter((_, i) => isSought(states[i]!));
+  async function findNodes(isWanted: (state: NodeState) => boolean) {
+    const running = nodes.filter(({ isRunning }) => isRunning());
+    const states = await Promise.all(running.map(stateOf));
+    return running.filter((_, i) => isWanted(states[i]!));
   }
 
-  /** Moves so many slots, with all that is in them. */
+  /** Moves this many slots, with the keys in them. */
   async function reshard(from: ClusterNode, to: ClusterNode, slots: number): Promise<void> {
-    const isAgreed = () => redisCli("check", from.address).then(Boolean, () => false);
-    assert.ok(await until(isAgreed, READY_LIMIT_MS), "The nodes do not agree on who has which slots");
+    const doNodesAgree = () => redisCli("check", from.address).then(Boolean, () => false);
+    assert.ok(await until(doNodesAgree, READY_LIMIT_MS), "The nodes do not agree on who has which slots");
     const options = ["--cluster-from", from.id, "--cluster-to", to.id, "--cluster-slots", String(slots)];
     await redisCli("reshard", from.address, ...options, "--cluster-yes");
   }
 
-  /** Every replica has what its master had when this was asked. */
+  /** Waits until every replica has all writes that its master has had before this call. */
   async function waitUntilReplicated(): Promise<void> {
     await Promise.all(
       (await masters()).map(async (master) => {
@@ -62,44 +65,31 @@ export async function spawnCluster(t: Lifetime, { masters: size = 3, replicas = 
   }
 }
 
-/** Lets a replica take over from its master, which hands over all that it has. */
+/** Lets a replica take over from its master, which first hands over all its writes. */
 async function failover(replica: ClusterNode): Promise<void> {
   await replica.send("CLUSTER", "FAILOVER");
   assert.ok(await until(async () => (await stateOf(replica)).isMaster), "The replica does not take over");
 }
 
-async function spawnNode(t: Lifetime) {
+async function spawnNode(t: Lifetime): Promise<ClusterNode> {
   const busPort = String(await reservedPort());
   const options = ["--cluster-enabled", "yes", "--cluster-port", busPort, "--repl-diskless-sync-delay", "0"];
   const redis = await spawnRedis(t, [...options, "--cluster-node-timeout", String(NODE_TIMEOUT_MS)]);
   const id = String(await redis.send("CLUSTER", "MYID"));
-  let isRunning = true;
-  const down =
-    <Result>(end: () => Result) =>
-    (): Result => {
-      isRunning = false;
-      return end();
-    };
-  return {
-    ...redis,
-    id,
-    address: `127.0.0.1:${redis.port}`,
-    isRunning: () => isRunning,
-    kill: down(redis.kill),
-    hang: down(redis.hang),
-    async start() {
-      await redis.start();
-      isRunning = true;
-    },
-    resume() {
-      redis.resume();
-      isRunning = true;
-    },
-  };
+  return { ...redis, id, address: `127.0.0.1:${redis.port}` };
 }
 
-/** What a node says of itself. */
-async function stateOf({ send }: ClusterNode) {
+interface NodeState {
+  isOk: boolean;
+  isMaster: boolean;
+  replicas: number;
+  isLinked: boolean;
+  masterPort: number;
+  offset: number;
+}
+
+/** What a node reports about itself. */
+async function stateOf({ send }: ClusterNode): Promise<NodeState> {
   const [info, replication] = (await Promise.all([send("CLUSTER", "INFO"), send("INFO", "replication")])).map(String);
   const value = (name: string) => new RegExp(`^${name}:(.*)\\r$`, "m").exec(replication!)?.[1];
   return {

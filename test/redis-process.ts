@@ -5,42 +5,58 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createClient } from "redis";
-import { killAtExit, type Lifetime } from "./child-process.ts";
+import { killWithUs, type Lifetime } from "./child-process.ts";
 import { reservedPort } from "./reserved-port.ts";
 import { until } from "./wait.ts";
 
-const READY_LIMIT_MS = 10_000;
+const READY_LIMIT_MS = 30_000;
 
+/** A redis-server of the test's own, to hang, to kill and to start again on the same port. */
 export interface SpawnedRedis {
   port: number;
   /** Runs a command on a connection of its own. */
   send: (...command: string[]) => Promise<unknown>;
+  isRunning: () => boolean;
   kill: () => Promise<void>;
   /** Starts it again with more options, and resolves when it replies. */
   start: (more?: string[]) => Promise<void>;
-  hang: () => boolean;
-  resume: () => boolean;
+  hang: () => void;
+  resume: () => void;
 }
 
-/** A redis-server of the test's own, to hang, to kill and to start again on the same port. */
-export async function spawnRedis(t: Lifetime, args: string[] = []): Promise<SpawnedRedis> {
+export function spawnRedis(t: Lifetime, options: string[] = []): Promise<SpawnedRedis> {
+  return spawnRedisServer(t, (port, folder) => {
+    return ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder, ...options];
+  });
+}
+
+/** Runs redis-server with the arguments that the function returns for a free port and an empty folder. */
+export async function spawnRedisServer(
+  t: Lifetime,
+  argumentsFor: (port: number, folder: string) => string[] | Promise<string[]>,
+): Promise<SpawnedRedis> {
   const port = await reservedPort();
   const folder = await mkdtemp(join(tmpdir(), "test-redis-"));
+  const args = await argumentsFor(port, folder);
   let child = run();
-  const send = (...command: string[]) => askRedis(port, ...command);
+  let isRunning = true;
   t.after(async () => {
     await kill();
     await rm(folder, { recursive: true });
   });
   await ready();
-  return { port, send, kill, start, hang: () => child.kill("SIGSTOP"), resume: () => child.kill("SIGCONT") };
+  return { port, send, isRunning: () => isRunning, kill, start, hang, resume };
 
   function run(more: string[] = []) {
-    const options = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder, ...args, ...more];
-    return killAtExit(spawn("redis-server", options, { stdio: "ignore" }));
+    return killWithUs(spawn("redis-server", [...args, ...more], { stdio: "ignore" }));
+  }
+
+  function send(...command: string[]) {
+    return askRedis(port, ...command);
   }
 
   async function kill() {
+    isRunning = false;
     if (child.exitCode !== null || child.signalCode !== null) return;
     child.kill("SIGKILL");
     await once(child, "exit");
@@ -49,11 +65,22 @@ export async function spawnRedis(t: Lifetime, args: string[] = []): Promise<Spaw
   async function start(more: string[] = []) {
     child = run(more);
     await ready();
+    isRunning = true;
   }
 
   async function ready() {
     const isUp = await until(async () => (await send("PING").catch(() => "")) === "PONG", READY_LIMIT_MS);
     assert.ok(isUp, `redis-server does not reply on port ${port}`);
+  }
+
+  function hang() {
+    isRunning = false;
+    child.kill("SIGSTOP");
+  }
+
+  function resume() {
+    isRunning = true;
+    child.kill("SIGCONT");
   }
 }
 

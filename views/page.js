@@ -1,155 +1,269 @@
 /*
- * The live part of the page, whose forms work without it. It sends them without a reload, counts the time down, and
- * looks each second at what Redis holds. A look never extends the session; the switch shows what a read does. All
- * HTML comes from the server.
+ * The page in the browser. Its forms work without this script, which sends them without a reload, counts the time down,
+ * draws the timeline, and peeks each second at what Redis holds. A peek never extends the session. All HTML comes from
+ * the server.
  */
 
-const LOOK_EVERY_MS = 1000;
-const DRAW_EVERY_MS = 100;
-const LONGEST_HISTORY = 6;
+const POLL_MS = 1000;
+const DRAW_MS = 100;
+const CALM_DRAW_MS = 1000;
+/** Redis may delete a key some milliseconds late, so the session is asked for again soon. */
+const RETRY_END_MS = 100;
+/** Between what Redis says and what the page shows, apart from the rounding of the TTL to whole seconds. */
+const CLOCK_TOLERANCE_MS = 250;
+const MAX_COSTS = 6;
 
-/** When each clock runs out, and the session with the first. On the time line of `performance.now()`. */
-let ends = [0];
-/** Whether the page reads instead of looking. */
-let reads = false;
-/** Counts what was shown, so that the answer to a look from before is not taken for news. */
+/** @typedef {import("./timeline.js").Observation} Observation */
+/** @typedef {{ request: string, kind: Observation["kind"] }} Cause What made the page show something else. */
+
+/** @type {Record<string, Observation["kind"]>} */
+const KIND_OF_FORM = { "/login": "start", "/ttl": "ttl", "/rotate": "rotate" };
+
+/** @type {Record<string, string>} */
+const END_CAUSES = {
+  idle: "nobody used the session for as long as its idle timeout",
+  absolute: "the absolute timeout",
+  elsewhere: "something else than a timeout, before its time",
+  unknown: "while this page was not watching",
+  logout: "POST /logout",
+};
+
+/** When the session ends by each timeout, on the clock of `performance.now()`. */
+let ends = { idle: 0, absolute: 0 };
+/** When Redis was last asked and had the session. */
+let lastSeenAt = 0;
+/** Counts what was shown: a reply to a request that was sent before that is outdated. */
 let generation = 0;
-/** The look that is under way. */
-let looking = new AbortController();
+let poll = new AbortController();
 /** @type {ReturnType<typeof setTimeout> | undefined} */
-let nextLook;
-/** Whether a form is under way: until its answer is here, no other is sent. */
+let nextPoll;
+/** Until the reply to a form is here, no other form is sent. */
 let isSending = false;
 let isWaitingForRedis = false;
 
 /** @param {string} id */
 const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
-const stage = () => /** @type {HTMLElement} */ (document.querySelector("main"));
-const isLive = () => stage().dataset["state"] === "live";
-const endsIn = () => Math.min(...ends) - performance.now();
+const mainElement = () => /** @type {HTMLElement} */ (document.querySelector("main"));
+const session = () => document.getElementById("session");
+const isLive = () => session()?.dataset["state"] === "live";
+const expiresAt = () => Math.min(ends.idle, ends.absolute);
+
+/** @type {typeof import("./timeline.js")} */
+const { formatSeconds, TimelineChart } = await import(/** @type {HTMLLinkElement} */ (byId("timeline-module")).href);
+
+/** The timeline and its switch stay the same elements, whatever is shown around them. An error page has none. */
+const timelineFigure = document.getElementById("timeline");
+const chart = timelineFigure && new TimelineChart(timelineFigure);
+const readsSwitch = /** @type {HTMLInputElement | null} */ (document.getElementById("reads"));
+const readsEachSecond = () => readsSwitch?.checked === true;
 
 /**
- * Puts a new `main` in the place of the old one, marks the fields that changed, says what happened.
+ * Shows a new `main`. The timeline moves over, and so does what only this page knows.
  *
- * @param {Element} main
+ * @param {Element} newMain
+ * @param {Cause} cause
  */
-function show(main) {
-  const before = fieldsShown();
-  const history = stage().querySelectorAll("#wires > li");
-  const focused = document.activeElement;
-  const hadFocus = stage().contains(focused);
-  stage().replaceWith(main);
+function show(newMain, cause) {
+  const wasLive = isLive();
+  const oldMain = mainElement();
+  const oldFields = shownFields();
+  const focusedId = oldMain.contains(document.activeElement) ? document.activeElement?.id : undefined;
+  const isAttributesOpen = oldMain.querySelector(".attributes")?.hasAttribute("open") ?? false;
 
-  for (const [field, value] of before.size > 0 ? fieldsShown() : []) {
-    if (before.get(field) !== value)
-      main.querySelector(`[data-field="${CSS.escape(field)}"]`)?.classList.add("changed");
-  }
-  const wires = main.querySelector("#wires");
-  wires?.append(...history);
-  for (const old of Array.from(wires?.children ?? []).slice(LONGEST_HISTORY)) old.remove();
-  if (hadFocus) (document.getElementById(focused?.id ?? "") ?? byId("you")).focus();
-  const news = main.querySelector(".mistake, .news")?.textContent?.trim() ?? "";
-  if (byId("status").textContent !== news) byId("status").textContent = news;
+  if (timelineFigure) newMain.querySelector("#timeline")?.replaceWith(timelineFigure);
+  newMain.querySelector(".attributes")?.toggleAttribute("open", isAttributesOpen);
+  keepCosts(newMain, oldMain, cause);
+  oldMain.replaceWith(newMain);
+
+  if (oldFields.size > 0) markChanges(oldFields);
+  if (focusedId !== undefined) (document.getElementById(focusedId) ?? byId("you")).focus();
   begin();
+  if (isLive()) observe(cause);
+  else if (wasLive) recordEnd(cause.request === "POST /logout" ? "logout" : reasonOfEnd());
 }
 
 /** Starts to live with what the page shows now. */
 function begin() {
   generation += 1;
-  clearTimeout(nextLook);
-  if (!isLive()) return;
-  ends = clocks().map((clock) => performance.now() + Number(clock.dataset["left"]));
-  for (const hidden of stage().querySelectorAll(".live-only")) hidden.removeAttribute("hidden");
-  const reading = /** @type {HTMLInputElement} */ (byId("reads"));
-  reading.checked = reads;
-  reading.addEventListener("change", () => {
-    reads = reading.checked;
-    void look();
-  });
-  draw();
-  lookAgain();
-}
-
-/** Looks again in a second, or just when the session should end. */
-function lookAgain() {
-  clearTimeout(nextLook);
-  const untilEnd = endsIn();
-  nextLook = setTimeout(look, untilEnd > 0 ? Math.min(untilEnd + DRAW_EVERY_MS / 2, LOOK_EVERY_MS) : LOOK_EVERY_MS);
-}
-
-async function look() {
-  if (document.hidden || isSending || !isLive()) return;
-  const from = generation;
-  looking = new AbortController();
-  const { signal } = looking;
-  try {
-    const response = await fetch(`/session?refresh=${reads}`, { headers: { Accept: "application/json" }, signal });
-    const { error, authenticated, session_id, session, ttl } = await response.json();
-    if (from !== generation) return;
-    showOutage(response.ok ? "" : error);
-    if (response.ok && !authenticated) return showEnd();
-    if (response.ok && (session_id !== stage().dataset["sessionId"] || isNews(session, ttl))) await showNews(signal);
-  } catch {
-    if (from === generation && !signal.aborted) showOutage("The server does not answer. This page keeps trying.");
+  clearTimeout(nextPoll);
+  if (isLive()) {
+    const now = performance.now();
+    const [idle = 0, absolute = 0] = clocks().map((clock) => now + Number(clock.dataset["left"]));
+    ends = { idle, absolute };
+    lastSeenAt = now;
+    pollLater();
   }
-  if (from === generation && !isSending) lookAgain();
+  showWhetherItReads();
+  announce();
 }
 
 /**
- * Whether Redis holds something else than the page shows. Redis' TTL is in seconds, rounded up.
+ * Marks in the timeline what the page was just told of the session.
  *
- * @param {Record<string, string>} session
- * @param {number} ttl
+ * @param {Cause} cause
  */
-function isNews(session, ttl) {
-  const shown = fieldsShown();
-  const fields = Object.entries(session).filter(([field]) => field !== "ttl");
-  const drift = ttl * 1000 - endsIn();
+function observe({ kind, request }) {
+  const last = chart?.timeline.events.at(-1);
+  const wasMoved = last?.kind !== "end" && Math.abs(expiresAt() - (last?.expiresAt ?? 0)) > CLOCK_TOLERANCE_MS;
+  chart?.timeline.record({
+    kind: kind === "peek" && wasMoved ? "elsewhere" : kind,
+    request,
+    at: performance.now(),
+    expiresAt: expiresAt(),
+    idleTimeout: Number(clocks()[0]?.dataset["of"]),
+    deadline: ends.absolute,
+  });
+  draw();
+}
+
+/** @param {string} reason */
+function recordEnd(reason) {
+  const now = performance.now();
+  const at = reason === "idle" || reason === "absolute" ? Math.min(expiresAt(), now) : now;
+  chart?.timeline.record({ kind: "end", at, cause: END_CAUSES[reason] ?? "" });
+  draw();
+}
+
+/** Whether a timeout ended the session, as far as this page can know. */
+function reasonOfEnd() {
+  const now = performance.now();
+  if (now < expiresAt() - CLOCK_TOLERANCE_MS) return "elsewhere";
+  if (lastSeenAt < expiresAt() - 2 * POLL_MS) return "unknown";
+  return ends.absolute < ends.idle ? "absolute" : "idle";
+}
+
+/** Asks again in a second, or just when the session should end. */
+function pollLater() {
+  clearTimeout(nextPoll);
+  const untilEnd = expiresAt() - performance.now();
+  const delay = untilEnd < -POLL_MS ? POLL_MS : Math.min(Math.max(untilEnd, 0) + RETRY_END_MS / 2, POLL_MS);
+  nextPoll = setTimeout(() => void (readsEachSecond() ? read() : peek()), delay);
+}
+
+/** Asks what Redis holds, without using the session. */
+function peek() {
+  return ask(async (signal, isOutdated) => {
+    const sentAt = performance.now();
+    const response = await fetch("/session?refresh=false", { headers: { Accept: "application/json" }, signal });
+    const { error, authenticated, session_id, session: fields, ttl } = await response.json();
+    if (isOutdated()) return;
+    showOutage(response.ok ? "" : error);
+    if (!response.ok) return;
+    if (!authenticated) showEnd();
+    else if (session_id !== session()?.dataset["sessionId"] || isNews(fields, ttl, sentAt))
+      await showNews(signal, isOutdated);
+    else seePeek();
+  });
+}
+
+function seePeek() {
+  const last = chart?.timeline.events.at(-1);
+  lastSeenAt = performance.now();
+  if (last && last.kind !== "end") {
+    chart?.timeline.record({ ...last, kind: "peek", request: "GET /session?refresh=false", at: lastSeenAt });
+  }
+}
+
+/** Reads the session, as a page load does: that resets the idle timeout. */
+function read() {
+  return ask(async (signal, isOutdated) => {
+    const response = await fetch("/", { headers: { Accept: "text/html" }, signal });
+    const newMain = mainIn(await response.text());
+    if (isOutdated()) return;
+    const isUsable = response.ok && newMain !== null;
+    showOutage(isUsable ? "" : headingOf(newMain));
+    if (isUsable) showKeepingInput(newMain, { request: "GET /", kind: "use" });
+  });
+}
+
+/**
+ * Runs one poll and plans the next one. A reply is outdated if something else was shown while it was under way.
+ *
+ * @param {(signal: AbortSignal, isOutdated: () => boolean) => Promise<void>} request
+ */
+async function ask(request) {
+  if (document.hidden || isSending || !isLive()) return;
+  const from = generation;
+  poll = new AbortController();
+  const { signal } = poll;
+  const isOutdated = () => from !== generation || signal.aborted;
+  try {
+    await request(signal, isOutdated);
+  } catch {
+    if (!isOutdated()) showOutage("The server does not answer. This page keeps trying.");
+  }
+  if (!isOutdated() && isLive()) pollLater();
+}
+
+/**
+ * Whether Redis holds something else than the page shows.
+ *
+ * @param {Record<string, string>} fields
+ * @param {number} ttl in seconds, rounded up
+ * @param {number} sentAt
+ */
+function isNews(fields, ttl, sentAt) {
+  const shown = shownFields();
+  const held = Object.entries(fields).filter(([field]) => field !== "ttl");
+  const isTooEarly = ttl * 1000 < expiresAt() - performance.now() - CLOCK_TOLERANCE_MS;
+  const isTooLate = (ttl - 1) * 1000 > expiresAt() - sentAt + CLOCK_TOLERANCE_MS;
   return (
-    drift < -500 ||
-    drift > 1500 ||
-    fields.length !== shown.size ||
-    fields.some(([field, value]) => shown.get(field) !== value)
+    isTooEarly || isTooLate || held.length !== shown.size || held.some(([field, value]) => shown.get(field) !== value)
   );
 }
 
 /**
- * Shows what Redis holds now, without using the session, and leaves alone what somebody is typing and what the last
- * click cost.
+ * Shows what Redis holds now, without using the session.
  *
  * @param {AbortSignal} signal
+ * @param {() => boolean} isOutdated
  */
-async function showNews(signal) {
+async function showNews(signal, isOutdated) {
   const response = await fetch("/?refresh=false", { headers: { Accept: "text/html" }, signal });
-  const main = mainIn(await response.text());
-  if (!response.ok || main === null) return;
-  const box = document.activeElement;
-  const sameBox = box instanceof HTMLInputElement && box.id ? main.querySelector(`#${box.id}`) : null;
-  if (box && sameBox) sameBox.replaceWith(box.cloneNode());
-  main.querySelector("#wires")?.replaceChildren();
-  show(main);
+  const newMain = mainIn(await response.text());
+  if (!response.ok || newMain === null || isOutdated()) return;
+  newMain.querySelector("#costs")?.replaceChildren();
+  showKeepingInput(newMain, { request: "GET /?refresh=false", kind: "peek" });
 }
 
-/** The session is gone. The page brought along what to show then, and knows whether its time was up. */
+/**
+ * Shows a page that nobody asked for, and leaves alone what somebody is typing.
+ *
+ * @param {Element} newMain
+ * @param {Cause} cause
+ */
+function showKeepingInput(newMain, cause) {
+  const input = document.activeElement;
+  const isTextBox = input instanceof HTMLInputElement && input !== readsSwitch && mainElement().contains(input);
+  if (isTextBox) newMain.querySelector(`#${input.id}`)?.replaceWith(input.cloneNode());
+  show(newMain, cause);
+}
+
+/** The session is gone. The page brought along what to show then. */
 function showEnd() {
-  const wasItsTime = endsIn() < LOOK_EVERY_MS;
-  const template = /** @type {HTMLTemplateElement} */ (document.getElementById("ended"));
-  const main = /** @type {DocumentFragment} */ (template.content.cloneNode(true)).querySelector("main");
-  main?.querySelector(`[data-reason="${wasItsTime ? "elsewhere" : "expired"}"]`)?.remove();
-  const when = main?.querySelector(".when");
+  const reason = reasonOfEnd();
+  const template = /** @type {HTMLTemplateElement} */ (byId("ended"));
+  const newMain = /** @type {Element} */ (mainElement().cloneNode(true));
+  newMain.querySelector("#session")?.replaceWith(template.content.cloneNode(true));
+  for (const news of newMain.querySelectorAll(`.news:not([data-reason="${reason}"])`)) news.remove();
+  const when = newMain.querySelector(".when");
   if (when) when.textContent = ` at ${new Date().toLocaleTimeString()}`;
-  if (main) show(main);
+  newMain.querySelector("#costs")?.replaceChildren();
+  show(newMain, { request: "GET /session?refresh=false", kind: "peek" });
 }
 
 function draw() {
-  if (!isLive()) return;
-  clocks().forEach((clock, index) => {
-    const left = Math.max(0, (ends[index] ?? 0) - performance.now());
-    const seconds = left / 1000;
-    /** @type {HTMLElement} */ (clock.querySelector(".left")).textContent =
-      seconds < 10 ? seconds.toFixed(1) : String(Math.ceil(seconds));
+  if (document.hidden) return;
+  const now = performance.now();
+  for (const clock of clocks()) {
+    const left = Math.max(0, ends[clock.classList.contains("idle") ? "idle" : "absolute"] - now);
+    /** @type {HTMLElement} */ (clock.querySelector(".left")).textContent = formatLeft(left);
     /** @type {HTMLProgressElement} */ (clock.querySelector("progress")).value = left;
-  });
+  }
+  if (timelineFigure && chart) {
+    timelineFigure.hidden = chart.timeline.events.length === 0;
+    chart.draw(now);
+  }
 }
 
 document.addEventListener("submit", (event) => {
@@ -158,38 +272,39 @@ document.addEventListener("submit", (event) => {
 });
 
 /**
- * A look that is under way is given up first: it goes by the old session ID, and its answer, coming late, could clear
- * the cookie that the form's answer sets.
+ * Sends a form. A poll that is under way is given up first, because its reply will be outdated.
  *
  * @param {HTMLFormElement} form
  * @param {HTMLElement | null} submitter
  */
 async function send(form, submitter) {
   isSending = true;
-  looking.abort();
-  // @ts-expect-error URLSearchParams takes a form's data where it holds no files.
+  poll.abort();
+  // @ts-expect-error URLSearchParams takes a form's data if it holds no files.
   const body = new URLSearchParams(new FormData(form, submitter));
+  const { pathname } = new URL(form.action);
   try {
     const response = await fetch(form.action, { method: "POST", headers: { Accept: "text/html" }, body });
-    const main = mainIn(await response.text());
-    const isOut = response.status === 503 || main === null;
-    showOutage(isOut ? (main?.querySelector("h2")?.textContent ?? "The server does not answer.") : "");
-    if (!isOut) show(main);
+    const newMain = mainIn(await response.text());
+    const isUsable = newMain?.querySelector("#session") !== null && response.status !== 503;
+    showOutage(isUsable ? "" : headingOf(newMain));
+    const kind = response.ok ? (KIND_OF_FORM[pathname] ?? "use") : "peek";
+    if (isUsable && newMain) show(newMain, { request: `POST ${pathname}`, kind });
   } catch {
     showOutage("The server does not answer. Try again in a moment.");
   }
   isSending = false;
-  if (isLive()) lookAgain();
+  if (isLive()) pollLater();
   else if (!byId("outage").hidden) void waitForRedis();
 }
 
-/** Takes the words about an outage away once it is over; on a page that is nothing but such words, begins anew. */
+/** Removes the words about an outage once it is over. A page that is nothing but such words is loaded again. */
 async function waitForRedis() {
   if (isWaitingForRedis) return;
   isWaitingForRedis = true;
-  while (!(await isHealthy())) await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+  while (!(await isHealthy())) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   isWaitingForRedis = false;
-  if (stage().dataset["status"] === "503") location.reload();
+  if (session() === null) location.reload();
   else showOutage("");
 }
 
@@ -200,19 +315,77 @@ const isHealthy = () =>
   );
 
 document.addEventListener("visibilitychange", () => {
-  clearTimeout(nextLook);
-  void look();
+  clearTimeout(nextPoll);
+  draw();
+  void (readsEachSecond() ? read() : peek());
 });
+
+readsSwitch?.addEventListener("change", () => {
+  clearTimeout(nextPoll);
+  showWhetherItReads();
+  void (readsEachSecond() ? read() : peek());
+});
+
+/** While the switch is on, the page does not say that watching changes nothing. */
+function showWhetherItReads() {
+  if (readsSwitch) /** @type {HTMLElement} */ (readsSwitch.closest("label")).hidden = !isLive();
+  const news = /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".news"));
+  const isReading = isLive() && readsEachSecond();
+  for (const each of news) each.hidden = isReading !== (each.dataset["reason"] === "reading");
+}
+
+function announce() {
+  const news = document.querySelector(".mistake") ?? document.querySelector(".news:not([hidden])");
+  const text = news?.textContent?.trim().replaceAll(/\s+/g, " ") ?? "";
+  if (byId("status").textContent !== text) byId("status").textContent = text;
+}
+
+/**
+ * Keeps what the last clicks cost, closed, below the newest. Reads of the switch share one entry that counts them.
+ *
+ * @param {Element} newMain
+ * @param {Element} oldMain
+ * @param {Cause} cause
+ */
+function keepCosts(newMain, oldMain, { request, kind }) {
+  const list = newMain.querySelector("#costs");
+  const older = Array.from(/** @type {NodeListOf<HTMLElement>} */ (oldMain.querySelectorAll("#costs > li")));
+  const newest = /** @type {HTMLElement | null | undefined} */ (list?.firstElementChild);
+  if (newest && request === "GET /" && kind === "use") {
+    const reads = Number(older[0]?.dataset["reads"] ?? 0) + 1;
+    newest.dataset["reads"] = String(reads);
+    newest
+      .querySelector("strong")
+      ?.append(reads === 1 ? ", read by the switch" : `, read by the switch ${reads} times`);
+    if (reads > 1) older.shift();
+  }
+  if (newest) for (const each of older) each.querySelector("details")?.removeAttribute("open");
+  list?.append(...older.slice(0, MAX_COSTS - (newest ? 1 : 0)));
+}
+
+/** @param {Map<string, string>} oldFields */
+function markChanges(oldFields) {
+  for (const [field, value] of shownFields()) {
+    if (oldFields.get(field) === value) continue;
+    document.querySelector(`[data-field="${CSS.escape(field)}"]`)?.classList.add("changed");
+  }
+}
 
 /** @param {string} html */
 const mainIn = (html) => new DOMParser().parseFromString(html, "text/html").querySelector("main");
+/** @param {Element | null} errorPage */
+const headingOf = (errorPage) => errorPage?.querySelector("h2")?.textContent ?? "The server does not answer.";
+const clocks = () => Array.from(/** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".clock")));
 
-const clocks = () => Array.from(/** @type {NodeListOf<HTMLElement>} */ (stage().querySelectorAll(".clock")));
-
-const fieldsShown = () => {
-  const rows = Array.from(/** @type {NodeListOf<HTMLElement>} */ (stage().querySelectorAll("[data-field]")));
+function shownFields() {
+  const rows = Array.from(/** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("#session [data-field]")));
   return new Map(rows.map((row) => [row.dataset["field"] ?? "", row.querySelector("td")?.textContent ?? ""]));
-};
+}
+
+/** @param {number} ms */
+function formatLeft(ms) {
+  return ms < 10_000 ? `${(ms / 1000).toFixed(1)} s` : formatSeconds(ms);
+}
 
 /** @param {string} text */
 function showOutage(text) {
@@ -220,6 +393,7 @@ function showOutage(text) {
   byId("outage").hidden = text === "";
 }
 
-setInterval(draw, DRAW_EVERY_MS);
+setInterval(draw, matchMedia("(prefers-reduced-motion: reduce)").matches ? CALM_DRAW_MS : DRAW_MS);
 begin();
-if (stage().dataset["status"] === "503") void waitForRedis();
+if (isLive()) observe({ request: "GET /", kind: "use" });
+if (mainElement().dataset["status"] === "503") void waitForRedis();

@@ -30,7 +30,7 @@ export function createPage(settings: PageSettings, assets: Asset[]): Page {
   };
   return {
     renderSession: (state, port) =>
-      render({ ...frame, port, content: "/session.ejs", ...createSessionView(settings, state) }),
+      render({ ...frame, port, content: "/page.ejs", ...createSessionView(settings, state) }),
     renderError: (status, message, port) => {
       const advice = ADVICE[status] ?? "Nothing was changed. Go back and try something else.";
       return render({ ...frame, port, content: "/error.ejs", status, message, advice });

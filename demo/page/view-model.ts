@@ -60,15 +60,24 @@ export interface News {
   /** Without its full stop: the page's script adds the time of an ending. */
   text: string;
   isBad: boolean;
-  /** For the page's script, which keeps one of the two endings that it is given. */
-  reason: "" | "expired" | "elsewhere";
+  /** For the page's script, which keeps one of the endings that it is given. */
+  reason: "" | "idle" | "absolute" | "elsewhere" | "unknown";
 }
 
 /** A timeout of the session. `left` and `of` in milliseconds. */
 export interface Clock {
+  id: "idle" | "absolute";
   name: string;
   left: number;
   of: number;
+  text: string;
+}
+
+/** What a click cost, together with the page load that followed it. */
+export interface Cost {
+  title: string;
+  roundTrips: string;
+  requests: { title: string; isOpen: boolean; commands: { text: string; ms: string }[] }[];
 }
 
 /** A text box, and what is wrong with its content. */
@@ -91,7 +100,7 @@ export interface SessionView {
   ttlChoices: { ttl: number; label: string }[];
   clocks: Clock[];
   fields: [name: string, value: string][];
-  costs: { request: string; roundTrips: string; commands: { text: string; ms: string }[] }[];
+  costs: Cost[];
   /** For the page's script: what to show when this session ends. */
   ended: SessionView | undefined;
 }
@@ -112,11 +121,7 @@ export function createSessionView(settings: PageSettings, pageState: PageState):
     ttlChoices: TTL_CHOICES.filter(({ ttl }) => ttl <= settings.absoluteTtl),
     clocks,
     fields: Object.entries((session ?? {}) as Record<string, string>).filter(([name]) => name !== "ttl"),
-    costs: costs.map(({ request, commands }) => ({
-      request,
-      roundTrips: roundTripsOf(commands),
-      commands: commands.map(({ text, ms }) => ({ text, ms: `${ms.toFixed(2)} ms` })),
-    })),
+    costs: costs.length === 0 ? [] : [costOf(costs.toReversed())],
     ended: undefined,
   };
   return session === null ? view : { ...view, ended: endedView(view, session) };
@@ -135,13 +140,13 @@ function stateOf({ sessionId }: PageState, session: DemoSession | null): Session
 
 function newsOf({ sessionId, notice, mistake }: PageState, session: DemoSession | null): News[] {
   if (mistake !== undefined && mistake.field === undefined) {
-    return [bad(mistake.message.replace(/\.?$/, "."), session === null ? "Start a new one" : "Nothing was changed")];
+    return [bad(mistake.message.replace(/\.?$/, "."), session === null ? "Log in again" : "Nothing was changed")];
   }
   if (notice !== undefined) return [good(NOTICES[notice])];
   if (session !== null)
-    return [good("Your session is running. What you do here resets its idle timeout; watching does not")];
-  if (sessionId !== undefined) return [bad("Session expired.", "Its time ran out, or somebody ended it", "expired")];
-  return [good("You have no session. Start one, and watch it run out")];
+    return [good("Your session is live. What you do here resets its idle timeout; watching does not")];
+  if (sessionId !== undefined) return [bad("Session ended.", "It expired, or somebody deleted it")];
+  return [good("You have no session. Log in, and watch it expire")];
 }
 
 const good = (text: string): News => ({ heading: "", text, isBad: false, reason: "" });
@@ -155,38 +160,60 @@ const bad = (heading: string, text: string, reason: News["reason"] = ""): News =
 const mistakeIn = (field: string, mistake: Mistake | undefined) => (mistake?.field === field ? mistake.message : "");
 
 /**
- * The clock that Redis keeps; both timeouts, the nearer one first, once the absolute one is near. The idle timeout is
- * then only known from `last_accessed_at`, which is written by the clock of some server: so it is kept within reason.
+ * Both timeouts. The key expires at the one that comes first. If that is the absolute one, the idle one is only known from
+ * `last_accessed_at`, which was written by the clock of some server: so it is kept within reason.
  */
 function clocksOf({ absoluteTtl }: PageSettings, session: DemoSession, { left, now }: KeyClock): Clock[] {
-  const idleTtl = Number(session.session_ttl) * 1000;
+  const idleTimeout = Number(session.session_ttl) * 1000;
   const absoluteLeft = Date.parse(session.created_at) + absoluteTtl * 1000 - now;
-  if (absoluteLeft >= idleTtl) return [{ name: "TTL", left, of: idleTtl }];
-  const idleLeft = Math.min(idleTtl, Date.parse(session.last_accessed_at) + idleTtl - now);
-  const idle = { name: "Idle limit", left: idleLeft, of: idleTtl };
-  const absolute = { name: "Absolute limit", left: absoluteLeft, of: absoluteTtl * 1000 };
-  return idleLeft < absoluteLeft ? [{ ...idle, left }, absolute] : [{ ...absolute, left }, idle];
+  const idleLeft = Date.parse(session.last_accessed_at) + idleTimeout - now;
+  const isCapped = left > absoluteLeft - 500;
+  const shownIdleLeft = isCapped ? Math.min(Math.max(idleLeft, left), idleTimeout) : left;
+  return [
+    { id: "idle", name: "Idle timeout", left: shownIdleLeft, of: idleTimeout, text: secondsText(shownIdleLeft) },
+    {
+      id: "absolute",
+      name: "Absolute timeout",
+      left: isCapped ? left : absoluteLeft,
+      of: absoluteTtl * 1000,
+      text: secondsText(absoluteLeft),
+    },
+  ];
 }
 
-function roundTripsOf(commands: LoggedCommand[]): string {
-  const count = Math.max(0, ...commands.map(({ roundTrip }) => roundTrip));
+const secondsText = (ms: number) => `${Math.ceil(ms / 1000)} s`;
+
+/** `requests`: the click first, then the page load. */
+function costOf(requests: RequestCost[]): Cost {
+  return {
+    title: requests.map(({ request }) => request).join(", then "),
+    roundTrips: roundTripsText(requests.reduce((sum, { commands }) => sum + roundTripsOf(commands), 0)),
+    requests: requests.map(({ request, commands }, index) => ({
+      title: `${request}: ${roundTripsText(roundTripsOf(commands))}`,
+      isOpen: index === 0,
+      commands: commands.map(({ text, ms }) => ({ text, ms: `${ms.toFixed(2)} ms` })),
+    })),
+  };
+}
+
+const roundTripsOf = (commands: LoggedCommand[]) => Math.max(0, ...commands.map(({ roundTrip }) => roundTrip));
+
+function roundTripsText(count: number): string {
   if (count === 0) return "nothing to ask Redis";
-  return count === 1 ? "1 round trip" : `${count} round trips`;
+  return count === 1 ? "1 round trip to Redis" : `${count} round trips to Redis`;
 }
 
-/** With both endings: the page's script knows which it was. */
+/** With all endings that the session can have: the page's script knows which it was. */
 function endedView(live: SessionView, { session_ttl }: DemoSession): SessionView {
-  const cause =
-    live.clocks[0]?.name === "Absolute limit"
-      ? "Its absolute timeout was reached, so Redis removed it"
-      : `Nobody used it for ${session_ttl} s, so Redis removed it`;
   const news = [
-    bad("Session expired.", cause, "expired"),
+    bad("Session expired.", `Nobody used it for ${session_ttl} s, so Redis deleted it`, "idle"),
+    bad("Session expired.", "Its absolute timeout was reached, so Redis deleted it", "absolute"),
     bad(
       "Session ended.",
-      "It was deleted elsewhere: in another tab, by another server, with redis-cli DEL",
+      "Something else than a timeout ended it: another tab, another device, or redis-cli DEL. This page noticed it",
       "elsewhere",
     ),
+    bad("Session ended.", "It expired or was deleted while this page was in the background. It noticed", "unknown"),
   ];
   const username = { ...live.username, mistake: "" };
   const ttl = { ...live.ttl, mistake: "" };

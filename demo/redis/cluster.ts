@@ -1,79 +1,70 @@
-import { createCluster } from "redis";
+import { createCluster, type RedisClientType } from "redis";
 import {
-  COMMAND_OPTIONS,
-  type Connection,
-  type Link,
-  type Listeners,
-  type Server,
-  type ServerOptions,
+  clientOptions,
+  closeClients,
+  type RedisAccess,
+  type RedisConnection,
+  type RedisServer,
+  withConnectLimit,
 } from "./single.ts";
 
-const TOPOLOGY_REFRESH_MS = 500; // after a master is lost, the others are asked who has taken over
-const ANSWER_LIMIT_MS = 900;
+const NO_MASTER = "some slots of the cluster have no master";
+const NOT_CONNECTED = "a master of the cluster is not connected";
 
-/** The cluster that has this node, any node, among its own. */
-export function clusterWith(node: Server, options: ServerOptions, { failed, ready }: Listeners): Connection {
-  const cluster = createCluster({
-    rootNodes: [{ socket: node }],
-    defaults: options,
-    commandOptions: COMMAND_OPTIONS,
-    topologyRefreshOnReconnectionAttemptStrategy: TOPOLOGY_REFRESH_MS,
-  });
-  const hasAllSlots = () => !(cluster.slots as unknown[]).includes(undefined);
-  /** Broken while a slot has no master. node-redis would never ask again who has it, and offers no other way to ask. */
-  const slotMap: Link = {
-    get isOpen() {
-      return hasAllSlots();
-    },
-    get isReady() {
-      return hasAllSlots();
-    },
-    async connect() {
-      await cluster._slots.rediscover(); // oxlint-disable-line no-underscore-dangle -- see above
-      assertAllSlots();
-      ready();
-    },
-    destroy() {},
-    async ping() {},
-  };
-  let failure: unknown;
-  cluster
-    .on("error", (error: Error) => failed((failure = error)))
-    .on("node-error", failed)
-    .on("node-ready", ready);
+/**
+ * The cluster that `node` belongs to. node-redis follows slots that move from master to master. After the loss of a master
+ * the connection is replaced by one that reaches a master for every slot; until there is one, it serves the others.
+ * `known` are the nodes to ask for the cluster's state.
+ */
+export async function connectCluster(
+  node: RedisServer,
+  access: RedisAccess,
+  known: RedisServer[] = [node],
+): Promise<RedisConnection> {
+  const sockets = new AbortController();
+  const { commandOptions, ...defaults } = clientOptions(access, sockets.signal);
+  const cluster = createCluster({ rootNodes: known.map((socket) => ({ socket })), defaults, commandOptions });
+  let lastError: unknown;
+  const keepError = (error: unknown) => (lastError = error);
+  cluster.on("error", keepError).on("node-error", keepError);
+  try {
+    await withConnectLimit(cluster.connect());
+    if (!hasAllSlots()) throw (lastError = new Error(NO_MASTER));
+  } catch (error) {
+    sockets.abort();
+    cluster.destroy();
+    throw lastError ?? error; // node-redis' own says only that no node could be used
+  }
+
   return {
-    commands: {
-      evalSha: (sha1, input) => inTime(cluster.evalSha(sha1, input)),
-      eval: (script, input) => inTime(cluster.eval(script, input)),
-      pTTL: (key) => inTime(cluster.pTTL(key)),
-      ping: () => inTime(pingAll()),
+    commands: cluster,
+    clients: () => clients().filter(({ isReady }) => isReady),
+    problem,
+    reconnect: () => connectCluster(node, access, knownNodes()),
+    async close() {
+      await closeClients(clients(), cluster.close());
+      sockets.abort(); // also of those that were about to connect
     },
-    links: () => [slotMap, ...cluster.masters.flatMap(({ client }) => client ?? [])],
-    async connect() {
-      await cluster.connect().catch((error) => {
-        throw failure ?? error; // "error" told why, and this error only that
-      });
-      assertAllSlots();
-    },
-    close: () => cluster.close(),
-    destroy: () => cluster.destroy(),
   };
 
-  async function pingAll(): Promise<void> {
-    assertAllSlots();
-    await Promise.all(cluster.masters.map(async (master) => (await cluster.nodeClient(master)).ping()));
+  function clients(): RedisClientType[] {
+    return cluster.masters.flatMap(({ client }) => client ?? []);
   }
 
-  function assertAllSlots(): void {
-    if (!hasAllSlots()) throw new Error("some slots of the cluster have no master");
+  function hasAllSlots(): boolean {
+    return !(cluster.slots as unknown[]).includes(undefined);
   }
-}
 
-/** Besides its own answer, a command may have to wait for word of where its key is: no longer than a second in all. */
-async function inTime<Answer>(answer: Promise<Answer>): Promise<Answer> {
-  let timer: NodeJS.Timeout | undefined;
-  const tooLate = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${ANSWER_LIMIT_MS} ms`)), ANSWER_LIMIT_MS);
-  });
-  return Promise.race([answer, tooLate]).finally(() => clearTimeout(timer));
+  function problem(): unknown {
+    if (!hasAllSlots()) return new Error(NO_MASTER);
+    const isConnected = cluster.masters.every(({ client }) => client?.isReady);
+    return isConnected ? undefined : (lastError ?? new Error(NOT_CONNECTED));
+  }
+
+  /** Masters that are connected know how the cluster is. Without any, every node is worth a try. */
+  function knownNodes(): RedisServer[] {
+    const connected = cluster.masters.filter(({ client }) => client?.isReady);
+    const nodes = connected.length > 0 ? connected : [...cluster.masters, node];
+    return nodes.map(({ host, port }) => ({ host, port }));
+  }
 }

@@ -1,17 +1,16 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import type { Socket } from "node:net";
 import { findProgram } from "./find-program.mjs";
+import type { RedisServer } from "./single.ts";
+import { TIME_LIMITS } from "./time-limits.ts";
 
-export interface PrivateRedis {
-  host: string;
-  port: number;
+export interface PrivateRedis extends RedisServer {
   stop(): Promise<void>;
 }
 
-const STOP_LIMIT_MS = 1000;
-
 /**
- * Starts a Redis of our own: in memory, on a free port, out of reach from any other machine. A watcher process of
- * redis-memory-server ends it even where this process is killed. Without a `redis-server` on the `PATH` the package
- * uses one that it builds from source, once, which takes minutes: `onBuild` is called first. `programs` are tried in turn.
+ * Starts a Redis of our own: in memory, on a free port, reachable from this machine only. Without one of `programs` on the
+ * `PATH`, redis-memory-server builds Redis from source, once, which takes minutes: `onBuild` is called first.
  */
 export async function startPrivateRedis(
   onBuild: () => void = () => {},
@@ -19,24 +18,34 @@ export async function startPrivateRedis(
 ): Promise<PrivateRedis> {
   const systemBinary = findProgram(...programs);
   if (systemBinary === undefined) onBuild();
-  const { RedisMemoryServer } = await import("redis-memory-server"); // a tenth of a second, and seldom needed
+  const { RedisMemoryServer } = await import("redis-memory-server"); // takes 100 ms, and is seldom needed
   const server = await RedisMemoryServer.create({
     instance: { ip: "127.0.0.1" },
     binary: systemBinary === undefined ? {} : { systemBinary },
-    // Detached: a Ctrl-C in the terminal is for us, and we still need Redis to finish what is under way.
-    spawn: { detached: true },
+    spawn: { detached: true }, // Ctrl-C is for us: what is under way still needs Redis
   });
-  const instance = await server.ensureInstance();
-  const kill = () => instance.childProcess?.kill("SIGKILL");
-  process.on("exit", kill); // for an end that waits for nothing
+  const { ip, port, childProcess } = await server.ensureInstance();
+  if (childProcess) killWhenWeEnd(childProcess);
   return {
-    host: instance.ip,
-    port: instance.port,
+    host: ip,
+    port,
     async stop() {
-      const hung = setTimeout(kill, STOP_LIMIT_MS);
+      const overdue = setTimeout(() => childProcess?.kill("SIGKILL"), TIME_LIMITS.privateStopMs);
       await server.stop();
-      clearTimeout(hung);
-      process.off("exit", kill);
+      clearTimeout(overdue);
     },
   };
+}
+
+/**
+ * Kills the child when this process ends, even by SIGKILL: the pipe to a second child closes then. redis-memory-server has
+ * a process for this too, but Ctrl-C ends that one before us.
+ */
+function killWhenWeEnd(child: ChildProcess): void {
+  const script = `process.stdin.resume().on("end", () => process.kill(${child.pid}, "SIGKILL"))`;
+  const stdio = ["pipe", "ignore", "ignore"] as const;
+  const guard = spawn(process.execPath, ["--eval", script], { detached: true, windowsHide: true, stdio: [...stdio] });
+  guard.unref();
+  (guard.stdin as Socket).unref();
+  child.once("exit", () => guard.kill());
 }

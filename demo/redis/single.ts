@@ -1,79 +1,95 @@
-import { createClient, type RedisClientOptions } from "redis";
+import { createClient, type RedisClientOptions, type RedisClientType } from "redis";
 import type { RedisScripting } from "../../session-store.ts";
+import { TIME_LIMITS, withTimeLimit } from "./time-limits.ts";
 
-/** Redis as the demo uses it, be it one server or several. It does not connect by itself. */
-export interface Connection {
-  commands: Commands;
-  /** What can be lost, or hang, by itself: a server's connection, of a cluster that of each master. */
-  links: () => Link[];
-  connect(): Promise<unknown>;
-  close(): Promise<unknown>;
-  destroy(): void;
-}
-
-/** What the demo asks of Redis. Each command is answered or refused within a second. */
-export interface Commands extends RedisScripting {
-  pTTL(key: string): Promise<number>;
-  /** Answered when every master has answered. */
-  ping(): Promise<unknown>;
-}
-
-export interface Link {
-  readonly isOpen: boolean;
-  readonly isReady: boolean;
-  connect(): Promise<unknown>;
-  destroy(): void;
-  ping(): Promise<unknown>;
-}
-
-/** They hear of connections that are lost or do not come about, and of those that are there. */
-export interface Listeners {
-  failed: (error: unknown) => void;
-  ready: () => void;
-}
-
-export interface Server {
+export interface RedisServer {
   host: string;
   port: number;
 }
 
-export type ServerOptions = Omit<RedisClientOptions, "socket" | "commandOptions" | "url"> & {
-  socket: typeof SOCKET & { tls?: true };
-};
-
-/** A connection that is lost is tried again at once; after that, the watch sees to it. In milliseconds. */
-const SOCKET = {
-  connectTimeout: 700,
-  socketTimeout: 1000,
-  reconnectStrategy: (retries: number): number | false => retries === 0 && 50,
-};
-
-/** Off: it ends when a command is written to the socket, so it is no help where Redis hangs, and costs a timer each. */
-export const COMMAND_OPTIONS = { timeout: 0 };
-
-/** For a client that never lets a command wait for a connection. */
-export function optionsFrom({ protocol, username, password, pathname }: URL): ServerOptions {
-  return {
-    ...(username !== "" && { username: decodeURIComponent(username) }),
-    ...(password !== "" && { password: decodeURIComponent(password) }),
-    database: Number(pathname.slice(1)),
-    disableOfflineQueue: true,
-    socket: { ...SOCKET, ...(protocol === "rediss:" && { tls: true }) },
-  };
+/** How to log in, and to which database. The same for all servers of a cluster and for a master and its replicas. */
+export interface RedisAccess {
+  username?: string | undefined;
+  password?: string | undefined;
+  database?: number;
+  isTls?: boolean;
 }
 
-export function clientOf(server: Server, { socket, ...options }: ServerOptions, { failed, ready }: Listeners) {
-  const client = createClient({ ...options, commandOptions: COMMAND_OPTIONS, socket: { ...socket, ...server } });
-  return client.on("error", failed).on("ready", ready);
+/** A connection that does not mend itself: once something of it is lost, another one takes its place. */
+export interface RedisConnection {
+  commands: RedisCommands;
+  /** The client of each server that must reply: of the one server, or of every master of a cluster. */
+  clients(): RedisClientType[];
+  /** Why it does not serve every session any more; undefined while it does. */
+  problem(): unknown;
+  /** A new connection, made with what this one knows of the servers. */
+  reconnect(): Promise<RedisConnection>;
+  /** Waits for the replies to what was sent, but not for long. */
+  close(): Promise<void>;
 }
 
-export function oneServer(server: Server, options: ServerOptions, listeners: Listeners): Connection {
-  const client = clientOf(server, options, listeners);
+/** The commands that the demo sends: the store's, and its own. */
+export interface RedisCommands extends RedisScripting {
+  hGetAll(key: string): Promise<Record<string, string>>;
+  hSet(key: string, fields: Record<string, string>): Promise<number>;
+  pExpire(key: string, ms: number): Promise<unknown>;
+  del(key: string): Promise<number>;
+}
+
+/** One Redis server. */
+export async function connectSingle(server: RedisServer, access: RedisAccess): Promise<RedisConnection> {
+  let lastError: unknown = new Error("the connection is closed");
+  const client = await connectClient(server, access, (error) => (lastError = error));
   return {
     commands: client,
-    links: () => [client],
-    connect: () => client.connect(),
-    close: () => client.close(),
-    destroy: () => client.destroy(),
+    clients: () => [client],
+    problem: () => (client.isReady ? undefined : lastError),
+    reconnect: () => connectSingle(server, access),
+    close: () => closeClients([client], client.close()),
   };
+}
+
+/** Resolves when the client is ready for commands; rejects, and leaves no socket open, if that takes too long. */
+export async function connectClient(
+  server: RedisServer,
+  access: RedisAccess,
+  onError: (error: unknown) => void = () => {},
+): Promise<RedisClientType> {
+  const attempt = new AbortController();
+  const { socket, ...options } = clientOptions(access, attempt.signal);
+  const client: RedisClientType = createClient({ ...options, socket: { ...socket, ...server } });
+  client.on("error", onError);
+  try {
+    await withConnectLimit(client.connect());
+    return client;
+  } catch (error) {
+    attempt.abort();
+    client.destroy();
+    throw error;
+  }
+}
+
+export function withConnectLimit<Result>(connecting: Promise<Result>): Promise<Result> {
+  return withTimeLimit(TIME_LIMITS.connectMs, `no connection within ${TIME_LIMITS.connectMs} ms`, connecting);
+}
+
+/**
+ * For a client that lets no command wait for a connection and never reconnects by itself. `signal` closes its socket in
+ * any state: node-redis' `connectTimeout` ends before the authentication, and destroy() misses a socket that connects.
+ */
+export function clientOptions({ username, password, database = 0, isTls = false }: RedisAccess, signal: AbortSignal) {
+  return {
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+    database,
+    disableOfflineQueue: true,
+    commandOptions: { timeout: 0 }, // it ends when a command is written to the socket, and costs a timer for each
+    socket: { signal, connectTimeout: 0, reconnectStrategy: false, ...(isTls && { tls: true }) },
+  } as const satisfies RedisClientOptions;
+}
+
+/** `closing` waits for replies, without a limit; and a client that is closed already would keep its place in a registry. */
+export async function closeClients(clients: RedisClientType[], closing: Promise<unknown>): Promise<void> {
+  await withTimeLimit(TIME_LIMITS.closeMs, "no reply", closing).catch(() => {});
+  for (const client of clients) client.destroy();
 }

@@ -111,13 +111,14 @@ class Client {
     if (isUnavailable) return;
     if (what === "logout") {
       assert.deepEqual([reply.status, reply.json], [200, { authenticated: false }]);
-      session.state = "dead";
+      // A rotation that got 503 may have left the session under an ID that nobody knows, out of reach of a log-out.
+      if (session.state === "alive") session.state = "dead";
       this.#current = undefined;
       return;
     }
     if (reply.json.authenticated !== true) {
       assert.equal(reply.status, isLooking ? 200 : 401, reply.text);
-      assert.equal(this.#browser.sessionId, "");
+      assert.deepEqual(reply.setCookies, []);
       this.#current = undefined;
       assert.equal(session.state, "perhaps", `${session.username} is lost`);
       return;
@@ -146,7 +147,7 @@ class Client {
     assert.equal(reply.status, 200, reply.text);
     assert.equal(reply.json.session?.["username"], session.username);
     assert.equal(reply.json.session_id, this.#browser.sessionId);
-    if (previous) previous.state = previous.state === "alive" ? "dead" : previous.state;
+    if (previous?.state === "alive") previous.state = "dead";
     this.#current = session;
   }
 

@@ -79,10 +79,10 @@ async function requestsThatFail(url: string): Promise<string[]> {
 }
 
 /** The same with a demo in this process, which is soon there and soon gone. */
-async function requestsThatFailAs(username: string, database = ""): Promise<string[]> {
-  const outages = Object.assign(new OutageLog(), { failed: () => {}, recovered: () => {} });
-  const redisUrl = `redis://${username}:${PASSWORD}@127.0.0.1:${redis.port}${database}`;
-  const connection = await openRedis({ redisUrl }, outages);
+async function requestsThatFailAs(username: string, database = 0): Promise<string[]> {
+  const outages = Object.assign(new OutageLog(async () => {}), { failed: () => {} });
+  const login = { username, password: PASSWORD, database };
+  const connection = await openRedis({ kind: "single", host: "127.0.0.1", port: redis.port, ...login });
   const { signal: stopping } = new AbortController();
   const storeSettings = { ttl: 60, absoluteTtl: 2_592_000 };
   const server = createDemoServer({ redis: connection, storeSettings, secureCookie: false, outages, stopping });
@@ -151,9 +151,9 @@ describe("the user that the README gives to the store", { timeout: 60_000 }, () 
   }
 
   test("needs more where the URL names a database, and no more than that", async () => {
-    await assert.rejects(requestsThatFailAs(USER, "/3"), /NOPERM.*select/);
+    await assert.rejects(requestsThatFailAs(USER, 3), /NOPERM.*select/);
     await setUser("with-database", [...RULES, ...WITH_A_DATABASE]);
-    assert.deepEqual(await requestsThatFailAs("with-database", "/3"), []);
+    assert.deepEqual(await requestsThatFailAs("with-database", 3), []);
   });
 
   test("may run no other command", async () => {

@@ -143,16 +143,18 @@ describe("rediss://", { skip, concurrency: 3, timeout: 60_000 }, () => {
     const server = serverOf(t, `rediss://localhost:${tlsPort}`, ours.file);
     const { browser } = await server.listening();
     await assertServes(browser);
-    for (const [goAway, comeBack] of [
+    const ways = [
       [hang, resume],
       [kill, start],
-    ] as const) {
+    ] as const;
+    for (const [index, [goAway, comeBack]] of ways.entries()) {
       await goAway();
       const { status, setCookies } = await browser.get("/session");
       assert.deepEqual([status, setCookies], [503, []]);
       await comeBack();
       assert.ok(await until(async () => (await browser.get("/session")).status === 200), "never back");
       assert.equal((await browser.get("/session")).json.session?.["username"], "ada");
+      await until(() => server.stderr().split("back").length - 1 > index);
     }
     assert.match(server.stderr(), /^(Redis is unavailable: .+\nRedis is back\n){2}$/);
   });

@@ -199,14 +199,14 @@ describe("GET /", () => {
     assert.ok((await redis.pTTL(key)) > 40_000);
   });
 
-  test("clears a cookie that opens nothing, and says once that the session expired", async () => {
+  test("clears a cookie that opens nothing, and says once that the session ended", async () => {
     const { newBrowser } = await openApp();
     const browser = newBrowser(ABSENT);
     const reply = await browser.get("/");
     assert.equal(reply.status, 200);
     assertCleared(reply);
-    assert.equal(count(reply.shown, "Session expired"), 1);
-    assert.equal(count((await browser.get("/")).shown, "Session expired"), 0);
+    assert.equal(count(reply.shown, "Session ended"), 1);
+    assert.equal(count((await browser.get("/")).shown, "Session ended"), 0);
   });
 });
 

@@ -1,0 +1,48 @@
+/**
+ * How long the demo waits for Redis, in milliseconds. The store gives up a command after its own `timeoutMs` (1000), so a
+ * request gets its 503 within about a second whatever happens here. These limits replace a connection that no longer
+ * serves. `pingEveryMs` and `pingReplyMs` together stay below the store's limit: what waits on a Redis that hangs fails
+ * with the connection, and what comes after it fails at once, so nothing piles up.
+ */
+export const TIME_LIMITS = {
+  /** For name resolution, TCP, TLS and authentication together. Redis needs some milliseconds, another continent 500. */
+  connectMs: 700,
+  /** From one PING, or one attempt to connect, to the next: how soon a lost connection is replaced. */
+  pingEveryMs: 100,
+  /** Longer than a healthy Redis pauses: for a fork, a slow script, a busy machine. */
+  pingReplyMs: 700,
+  /** From one question to the Sentinels which server is the master to the next. They need seconds to elect one. */
+  sentinelEveryMs: 1000,
+  /** For the replies to what was sent before a connection is closed. */
+  closeMs: 700,
+  /** For a private Redis to end by itself before it is killed. It has nothing to save. */
+  privateStopMs: 700,
+} as const;
+
+const LATE_MS = 100;
+
+/** A promise did not settle in time. */
+export class TimeLimitError extends Error {}
+
+/** Rejects with a `TimeLimitError` if the promise does not settle in time. Whatever it stands for goes on. */
+export async function withTimeLimit<Result>(
+  limitMs: number,
+  message: string,
+  promise: Promise<Result>,
+): Promise<Result> {
+  const start = performance.now();
+  let timer: NodeJS.Timeout | undefined;
+  const timeIsUp = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, limitMs, undefined);
+  });
+  try {
+    const settled = await Promise.race([promise.then((result) => ({ result })), timeIsUp]);
+    if (settled !== undefined) return settled.result;
+  } finally {
+    clearTimeout(timer);
+  }
+  // If the timer fired late, our own event loop was blocked, and the reply may lie there unread: wait once more.
+  const wasBlocked = performance.now() - start > limitMs + LATE_MS;
+  if (wasBlocked) return withTimeLimit(limitMs, message, promise);
+  throw new TimeLimitError(message);
+}

@@ -1,0 +1,101 @@
+/**
+ * Sessions in Express 5, with a Redis at localhost:6379 or at REDIS_URL:
+ *
+ *     npx tsx examples/express.ts
+ */
+import express, { type NextFunction, type Request, type Response } from "express";
+import { createClient } from "redis";
+import { headerJar, isCrossSite, RequestSession, SessionCookie } from "../session-cookie.ts";
+import { RedisSessionStore } from "../session-store.ts";
+
+const { PORT = "3000", REDIS_URL = "redis://localhost:6379", NODE_ENV } = process.env;
+
+const redis = createClient({
+  url: REDIS_URL,
+  disableOfflineQueue: true, // while Redis is down, commands fail at once instead of waiting for it
+  commandsQueueMaxLength: 10_000, // while Redis hangs, commands do not fill the memory
+  pingInterval: 500, // with socketTimeout, notices that a silent connection is lost; all times in milliseconds
+  socket: { connectTimeout: 700, socketTimeout: 1000, reconnectStrategy: (retries) => Math.min(retries * 50, 500) },
+});
+redis.on("error", (error: Error) => console.error(`Redis: ${error.message}`));
+await redis.connect();
+
+const store = new RedisSessionStore({ redis, fields: { username: String, page_views: Number, cart_items: Number } });
+const cookie = new SessionCookie({ secure: NODE_ENV === "production" }); // production means HTTPS
+
+class HttpError extends Error {
+  readonly status: number;
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+const app = express();
+app.use(express.urlencoded({ extended: false }));
+
+app.use((request, response, next) => {
+  response.set("Cache-Control", "no-store");
+  const isSafe = request.method === "GET" || request.method === "HEAD";
+  if (isSafe || !isCrossSite(request.headers)) next();
+  else response.status(403).json({ error: "This request was sent by another site." });
+});
+
+/** The page that everybody sees. An anonymous visitor may have a session, too. */
+app.get("/", async (request, response) => {
+  const session = await sessionOf(request, response).read({ clearIfGone: true });
+  response.json({ username: session?.username ?? null, cart_items: session?.cart_items ?? 0 });
+});
+
+app.post("/cart", async (request, response) => {
+  const session = sessionOf(request, response);
+  const items = await store.incrementField(session.id, "cart_items");
+  if (items === null && !(await session.write({ cart_items: 1 }))) throw new HttpError(401, "Session expired.");
+  response.json({ cart_items: items ?? 1 });
+});
+
+app.post("/login", async (request, response) => {
+  const username = authenticate(request.body as Record<string, unknown> | undefined);
+  const session = sessionOf(request, response);
+  await session.logIn({ username, page_views: 0 }, { keep: ["cart_items"] });
+  response.json({ username });
+});
+
+/** A page for users only. */
+app.get("/account", async (request, response) => {
+  const { session, username } = await requireUser(request, response);
+  const page_views = await store.incrementField(session.id, "page_views");
+  response.json({ username, page_views });
+});
+
+app.post("/logout", async (request, response) => {
+  await sessionOf(request, response).logOut();
+  response.json({ username: null });
+});
+
+app.use((error: unknown, _request: Request, response: Response, next: NextFunction) => {
+  const { code, status, message } = error as Partial<HttpError & { code: string }>;
+  if (code === "REDIS_UNAVAILABLE") response.set("Retry-After", "1").status(503).json({ error: "Try again shortly." });
+  else if (status !== undefined && status < 500) response.status(status).json({ error: message });
+  else next(error);
+});
+
+app.listen(Number(PORT), () => console.log(`Listening on http://localhost:${PORT}`));
+
+function sessionOf(request: Request, response: Response) {
+  const jar = headerJar(request.headers.cookie, (setCookie) => response.append("Set-Cookie", setCookie));
+  return new RequestSession(store, cookie, jar);
+}
+
+async function requireUser(request: Request, response: Response) {
+  const session = sessionOf(request, response);
+  const username = (await session.read())?.username;
+  if (username === undefined) throw new HttpError(401, "Log in first.");
+  return { session, username };
+}
+
+/** Returns the name of the user. Replace this with your own check of the password against its hash. */
+function authenticate({ username, password }: Record<string, unknown> = {}): string {
+  if (typeof username === "string" && /^\w{1,40}$/.test(username) && password === "secret") return username;
+  throw new HttpError(401, "Wrong username or password.");
+}

@@ -1,0 +1,106 @@
+/**
+ * Sessions in Fastify 5, with a Redis at localhost:6379 or at REDIS_URL:
+ *
+ *     npx tsx examples/fastify.ts
+ */
+import fastify, { type FastifyReply, type FastifyRequest } from "fastify";
+import { createClient } from "redis";
+import { headerJar, isCrossSite, RequestSession, SessionCookie } from "../session-cookie.ts";
+import { RedisSessionStore } from "../session-store.ts";
+
+const { PORT = "3000", REDIS_URL = "redis://localhost:6379", NODE_ENV } = process.env;
+
+const redis = createClient({
+  url: REDIS_URL,
+  disableOfflineQueue: true, // while Redis is down, commands fail at once instead of waiting for it
+  commandsQueueMaxLength: 10_000, // while Redis hangs, commands do not fill the memory
+  pingInterval: 500, // with socketTimeout, notices that a silent connection is lost; all times in milliseconds
+  socket: { connectTimeout: 700, socketTimeout: 1000, reconnectStrategy: (retries) => Math.min(retries * 50, 500) },
+});
+redis.on("error", (error: Error) => console.error(`Redis: ${error.message}`));
+await redis.connect();
+
+const store = new RedisSessionStore({ redis, fields: { username: String, page_views: Number, cart_items: Number } });
+const cookie = new SessionCookie({ secure: NODE_ENV === "production" }); // production means HTTPS
+
+class HttpError extends Error {
+  readonly statusCode: number;
+  constructor(statusCode: number, message: string) {
+    super(message);
+    this.statusCode = statusCode;
+  }
+}
+
+const app = fastify();
+app.addContentTypeParser("application/x-www-form-urlencoded", { parseAs: "string" }, (_request, body, done) => {
+  done(null, Object.fromEntries(new URLSearchParams(body.toString())));
+});
+
+app.addHook("onRequest", async (request, reply) => {
+  reply.header("Cache-Control", "no-store");
+  const isSafe = request.method === "GET" || request.method === "HEAD";
+  if (!isSafe && isCrossSite(request.headers)) throw new HttpError(403, "This request was sent by another site.");
+});
+
+/** The page that everybody sees. An anonymous visitor may have a session, too. */
+app.get("/", async (request, reply) => {
+  const session = await sessionOf(request, reply).read({ clearIfGone: true });
+  return { username: session?.username ?? null, cart_items: session?.cart_items ?? 0 };
+});
+
+app.post("/cart", async (request, reply) => {
+  const session = sessionOf(request, reply);
+  const items = await store.incrementField(session.id, "cart_items");
+  if (items === null && !(await session.write({ cart_items: 1 }))) throw new HttpError(401, "Session expired.");
+  return { cart_items: items ?? 1 };
+});
+
+app.post("/login", async (request, reply) => {
+  const username = authenticate(request.body as Record<string, unknown> | undefined);
+  const session = sessionOf(request, reply);
+  await session.logIn({ username, page_views: 0 }, { keep: ["cart_items"] });
+  return { username };
+});
+
+/** A page for users only. */
+app.get("/account", async (request, reply) => {
+  const { session, username } = await requireUser(request, reply);
+  const page_views = await store.incrementField(session.id, "page_views");
+  return { username, page_views };
+});
+
+app.post("/logout", async (request, reply) => {
+  await sessionOf(request, reply).logOut();
+  return { username: null };
+});
+
+app.setErrorHandler((error: Partial<HttpError & { code: string }>, _request, reply) => {
+  const { code, statusCode = 500, message } = error;
+  if (code === "REDIS_UNAVAILABLE") {
+    return reply.code(503).header("Retry-After", "1").send({ error: "Try again shortly." });
+  }
+  if (statusCode < 500) return reply.code(statusCode).send({ error: message });
+  console.error(error);
+  return reply.code(500).send({ error: "Something went wrong." });
+});
+
+await app.listen({ port: Number(PORT) });
+console.log(`Listening on http://localhost:${PORT}`);
+
+function sessionOf(request: FastifyRequest, reply: FastifyReply) {
+  const jar = headerJar(request.headers.cookie, (setCookie) => reply.header("Set-Cookie", setCookie)); // it appends
+  return new RequestSession(store, cookie, jar);
+}
+
+async function requireUser(request: FastifyRequest, reply: FastifyReply) {
+  const session = sessionOf(request, reply);
+  const username = (await session.read())?.username;
+  if (username === undefined) throw new HttpError(401, "Log in first.");
+  return { session, username };
+}
+
+/** Returns the name of the user. Replace this with your own check of the password against its hash. */
+function authenticate({ username, password }: Record<string, unknown> = {}): string {
+  if (typeof username === "string" && /^\w{1,40}$/.test(username) && password === "secret") return username;
+  throw new HttpError(401, "Wrong username or password.");
+}

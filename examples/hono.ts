@@ -1,0 +1,99 @@
+/**
+ * Sessions in Hono 4 on Node, with a Redis at localhost:6379 or at REDIS_URL:
+ *
+ *     npx tsx examples/hono.ts
+ */
+import { serve } from "@hono/node-server";
+import { type Context, Hono } from "hono";
+import { HTTPException } from "hono/http-exception";
+import { createClient } from "redis";
+import { headerJar, isCrossSite, RequestSession, SessionCookie } from "../session-cookie.ts";
+import { RedisSessionStore } from "../session-store.ts";
+
+const { PORT = "3000", REDIS_URL = "redis://localhost:6379", NODE_ENV } = process.env;
+
+const redis = createClient({
+  url: REDIS_URL,
+  disableOfflineQueue: true, // while Redis is down, commands fail at once instead of waiting for it
+  commandsQueueMaxLength: 10_000, // while Redis hangs, commands do not fill the memory
+  pingInterval: 500, // with socketTimeout, notices that a silent connection is lost; all times in milliseconds
+  socket: { connectTimeout: 700, socketTimeout: 1000, reconnectStrategy: (retries) => Math.min(retries * 50, 500) },
+});
+redis.on("error", (error: Error) => console.error(`Redis: ${error.message}`));
+await redis.connect();
+
+const store = new RedisSessionStore({ redis, fields: { username: String, page_views: Number, cart_items: Number } });
+const cookie = new SessionCookie({ secure: NODE_ENV === "production" }); // production means HTTPS
+
+const app = new Hono();
+
+app.use(async (c, next) => {
+  c.header("Cache-Control", "no-store");
+  const isSafe = c.req.method === "GET" || c.req.method === "HEAD";
+  if (!isSafe && isCrossSite(c.req.header())) {
+    throw new HTTPException(403, { message: "This request was sent by another site." });
+  }
+  await next();
+});
+
+/** The page that everybody sees. An anonymous visitor may have a session, too. */
+app.get("/", async (c) => {
+  const session = await sessionOf(c).read({ clearIfGone: true });
+  return c.json({ username: session?.username ?? null, cart_items: session?.cart_items ?? 0 });
+});
+
+app.post("/cart", async (c) => {
+  const session = sessionOf(c);
+  const items = await store.incrementField(session.id, "cart_items");
+  if (items === null && !(await session.write({ cart_items: 1 }))) {
+    throw new HTTPException(401, { message: "Session expired." });
+  }
+  return c.json({ cart_items: items ?? 1 });
+});
+
+app.post("/login", async (c) => {
+  const username = authenticate(await c.req.parseBody());
+  await sessionOf(c).logIn({ username, page_views: 0 }, { keep: ["cart_items"] });
+  return c.json({ username });
+});
+
+/** A page for users only. */
+app.get("/account", async (c) => {
+  const { session, username } = await requireUser(c);
+  const page_views = await store.incrementField(session.id, "page_views");
+  return c.json({ username, page_views });
+});
+
+app.post("/logout", async (c) => {
+  await sessionOf(c).logOut();
+  return c.json({ username: null });
+});
+
+app.onError((error, c) => {
+  if ("code" in error && error.code === "REDIS_UNAVAILABLE") {
+    return c.json({ error: "Try again shortly." }, 503, { "Retry-After": "1" });
+  }
+  if (error instanceof HTTPException) return c.json({ error: error.message }, error.status);
+  console.error(error);
+  return c.json({ error: "Something went wrong." }, 500);
+});
+
+serve({ fetch: app.fetch, port: Number(PORT) }, () => console.log(`Listening on http://localhost:${PORT}`));
+
+function sessionOf(c: Context) {
+  const jar = headerJar(c.req.header("Cookie"), (setCookie) => c.header("Set-Cookie", setCookie, { append: true }));
+  return new RequestSession(store, cookie, jar);
+}
+
+async function requireUser(c: Context) {
+  const session = sessionOf(c);
+  const username = (await session.read())?.username;
+  if (username === undefined) throw new HTTPException(401, { message: "Log in first." });
+  return { session, username };
+}
+
+/** Returns the name of the user. Replace this with your own check of the password against its hash. */
+function authenticate({ username, password }: Record<string, unknown>): string {
+  if (typeof username === "string" && /^\w{1,40}$/.test(username) && password === "secret") return username;
+  throw new HTTPException(401, { message: "Wrong username or password." });
+}

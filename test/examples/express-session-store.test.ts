@@ -1,0 +1,433 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { after, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
+import express, { type RequestHandler } from "express";
+import session, { type SessionData } from "express-session";
+import { createClientPool, createSentinel } from "redis";
+import { ExpressSessionStore, type ExpressSessionStoreOptions } from "../../examples/express-session-store.ts";
+import { RedisUnavailableError } from "../../session-store.ts";
+import { Browser } from "../browser.ts";
+import { openRedis } from "../redis-connection.ts";
+import { newPrefix } from "../store-under-test.ts";
+import { until } from "../wait.ts";
+
+const { host, port, redis, connect, isCluster } = await openRedis();
+
+type Data = Record<string, unknown>;
+
+/** A store with its operations as promises. */
+function openStore(options: Partial<ExpressSessionStoreOptions> = {}) {
+  const prefix = options.prefix ?? newPrefix();
+  const store = new ExpressSessionStore({ redis, ...options, prefix });
+  return {
+    store,
+    prefix,
+    get: async (id: string) => promisify<string, Data | undefined>(store.get.bind(store) as never)(id),
+    set: async (id: string, data: Data) =>
+      promisify<string, SessionData, void>(store.set.bind(store))(id, data as never),
+    touch: async (id: string, data: Data) =>
+      promisify<string, SessionData, void>(store.touch.bind(store))(id, data as never),
+    destroy: promisify<string, void>(store.destroy.bind(store)),
+    all: promisify<Record<string, Data>>(store.all.bind(store) as never),
+    length: promisify<number>(store.length.bind(store) as never),
+    clear: promisify<void>(store.clear.bind(store)),
+    keys,
+    onlyKey: async () => {
+      const found = await keys();
+      assert.equal(found.length, 1);
+      return found[0]!;
+    },
+  };
+
+  async function keys(): Promise<string[]> {
+    const found: string[] = [];
+    for await (const page of redis.scanIterator({ MATCH: `${prefix}*`, COUNT: 1000 })) found.push(...page);
+    return found;
+  }
+}
+
+const inMs = (milliseconds: number) => new Date(Date.now() + milliseconds).toISOString();
+const COOKIE = { originalMaxAge: null, expires: null, httpOnly: true, path: "/" };
+const HOUR_MS = 3_600_000;
+
+describe("the store of express-session", () => {
+  test("returns what was set, cookie and all, and nothing for an ID that it does not know", async () => {
+    const { get, set } = openStore();
+    const data = { cookie: COOKIE, user: { name: "andrew", roles: ["reader"] }, count: 1, none: null };
+    await set("a", data);
+    assert.deepEqual(await get("a"), data);
+    assert.equal(await get("b"), undefined);
+  });
+
+  test("replaces the whole session with every set", async () => {
+    const { get, set } = openStore();
+    await set("a", { cookie: COOKIE, first: 1 });
+    await set("a", { cookie: COOKIE, second: 2 });
+    assert.deepEqual(await get("a"), { cookie: COOKIE, second: 2 });
+  });
+
+  test("keeps a session without a cookie", async () => {
+    const { get, set } = openStore();
+    await set("a", { count: 1 });
+    assert.deepEqual(await get("a"), { count: 1 });
+  });
+
+  test("takes IDs of any form", async () => {
+    const { get, set, destroy, all } = openStore();
+    const ids = [
+      "",
+      " ",
+      "a",
+      "a:b",
+      "*",
+      "__proto__",
+      "constructor",
+      "é",
+      "😀",
+      "\ud800",
+      "\udfff",
+      "\ufffd",
+      "a\0b",
+      "\n",
+    ];
+    ids.push("x".repeat(10_000), "x".repeat(43), "../..", "{a}b", "%00");
+    await Promise.all(ids.map(async (id, i) => set(id, { cookie: COOKIE, i })));
+    for (const [i, id] of ids.entries()) assert.equal((await get(id))?.["i"], i, JSON.stringify(id));
+    assert.deepEqual(Object.keys(await all()).toSorted(), ids.toSorted());
+    await Promise.all(ids.map(async (id) => destroy(id)));
+    for (const id of ids) assert.equal(await get(id), undefined, JSON.stringify(id));
+  });
+
+  test("takes data with names of any form", async () => {
+    const { get, set } = openStore();
+    const data = JSON.parse(
+      `{"cookie":${JSON.stringify(COOKIE)},"__proto__":{"admin":true},"ttl":1,"id":2,"\\ud800":3}`,
+    );
+    await set("a", data as Data);
+    assert.equal(JSON.stringify(sorted(await get("a"))), JSON.stringify(sorted(data as Data)));
+  });
+
+  test("touch renews the cookie's expiry, which get then shows, and changes nothing else", async () => {
+    const { get, set, touch, onlyKey } = openStore();
+    await set("a", { cookie: { ...COOKIE, expires: inMs(1000) }, count: 1 });
+    const expires = inMs(HOUR_MS);
+    await touch("a", { cookie: { ...COOKIE, expires }, count: 2 });
+    assert.deepEqual(await get("a"), { cookie: { ...COOKIE, expires }, count: 1 });
+    assert.ok((await redis.pTTL(await onlyKey())) > HOUR_MS - 60_000);
+  });
+
+  test("touch does not create a session", async () => {
+    const { get, touch, keys } = openStore();
+    await touch("a", { cookie: COOKIE });
+    assert.equal(await get("a"), undefined);
+    assert.deepEqual(await keys(), []);
+  });
+
+  test("destroy ends a session, and is no error without one", async () => {
+    const { get, set, destroy } = openStore();
+    await set("a", { cookie: COOKIE });
+    await destroy("a");
+    await destroy("a");
+    assert.equal(await get("a"), undefined);
+  });
+
+  test("a plain set after a destroy creates the session again, as the documentation of set says", async () => {
+    const { get, set, destroy } = openStore();
+    const data = { cookie: COOKIE, count: 1 };
+    await set("a", data);
+    await destroy("a");
+    await set("a", data);
+    assert.deepEqual(await get("a"), data);
+  });
+
+  test("all, length and clear see the sessions of this store, and of no other, whatever its prefix", async () => {
+    const base = newPrefix();
+    const prefixes = [
+      base,
+      `${base}a:`,
+      `${base}${"x".repeat(43)}`,
+      `${base}*`,
+      `${base}[ab]`,
+      `${base}\\`,
+      `${base}?`,
+    ];
+    const stores = prefixes.map((prefix) => openStore({ prefix }));
+    for (const [i, { set }] of stores.entries()) {
+      for (let n = 0; n <= i; n++) await set(`session ${n}`, { cookie: COOKIE, i, n });
+    }
+    for (const [i, { length, all }] of stores.entries()) {
+      assert.equal(await length(), i + 1);
+      const expected = Array.from({ length: i + 1 }, (_, n) => [`session ${n}`, { cookie: COOKIE, i, n }]);
+      assert.deepEqual({ ...(await all()) }, Object.fromEntries(expected));
+    }
+    await stores[0]!.clear();
+    await stores[3]!.clear();
+    const lengths = await Promise.all(stores.map(async ({ length }) => length()));
+    assert.deepEqual(lengths, [0, 2, 3, 0, 5, 6, 7]);
+  });
+
+  test("all, length and clear see every one of many sessions once", async () => {
+    const { set, all, length, clear, keys } = openStore();
+    for (let i = 0; i < 2000; i += 50) {
+      await Promise.all(Array.from({ length: 50 }, async (_, n) => set(String(i + n), { cookie: COOKIE, n })));
+    }
+    assert.equal(await length(), 2000);
+    assert.equal(Object.keys(await all()).length, 2000);
+    await clear();
+    assert.deepEqual(await keys(), []);
+  });
+
+  test("all has only what it found: no inherited names", async () => {
+    const { all } = openStore();
+    assert.equal((await all())["constructor"], undefined);
+  });
+
+  test("a session ends with its cookie, to the millisecond, and no touch brings it back", async () => {
+    const { get, set, touch, length, all, keys } = openStore();
+    const expires = inMs(30);
+    await set("a", { cookie: { ...COOKIE, expires } });
+    while (Date.now() < Date.parse(expires)) await sleep(1);
+    assert.equal(await get("a"), undefined);
+    assert.equal(await length(), 0);
+    assert.deepEqual({ ...(await all()) }, {});
+    assert.ok(await until(async () => (await keys()).length === 0, 900), "The key outlives the cookie by a second");
+    await touch("a", { cookie: { ...COOKIE, expires: inMs(HOUR_MS) } });
+    assert.equal(await get("a"), undefined);
+  });
+
+  test("a cookie that has expired ends the session", async () => {
+    const { get, set, touch } = openStore();
+    await set("a", { cookie: { ...COOKIE, expires: inMs(-1000) } });
+    assert.equal(await get("a"), undefined);
+    await set("a", { cookie: COOKIE });
+    await touch("a", { cookie: { ...COOKIE, expires: inMs(0) } });
+    assert.equal(await get("a"), undefined);
+  });
+
+  test("a session whose cookie has no expiry has the store's ttl, and get does not reset it", async () => {
+    const { set, get, touch, onlyKey } = openStore({ ttl: 100 });
+    await set("a", { cookie: COOKIE });
+    const key = await onlyKey();
+    const left = await redis.pTTL(key);
+    assert.ok(left > 50_000 && left <= 100_000, String(left));
+    await redis.expire(key, 50);
+    await get("a");
+    assert.ok((await redis.ttl(key)) <= 50);
+    await touch("a", { cookie: COOKIE });
+    assert.ok((await redis.ttl(key)) > 50);
+  });
+
+  test("no session outlives the absolute timeout, however long its cookie lasts", async () => {
+    const { set, touch, get, onlyKey } = openStore({ ttl: 10, absoluteTtl: 10 });
+    for (const expires of [inMs(HOUR_MS), new Date(8.64e15).toISOString(), "no date"]) {
+      await set("a", { cookie: { ...COOKIE, expires } });
+      await touch("a", { cookie: { ...COOKIE, expires } });
+      const left = await redis.ttl(await onlyKey());
+      assert.ok(left > 0 && left <= 10, `${expires}: ${left}`);
+    }
+    await redis.hSet(await onlyKey(), "session_deadline", 1);
+    await touch("a", { cookie: COOKIE });
+    assert.equal(await get("a"), undefined);
+  });
+
+  test("with hashIds, Redis holds no ID", async () => {
+    const { get, set, all, keys } = openStore({ hashIds: true });
+    await set("a secret ID", { cookie: COOKIE, count: 1 });
+    assert.deepEqual(await get("a secret ID"), { cookie: COOKIE, count: 1 });
+    const [key] = await keys();
+    assert.doesNotMatch(JSON.stringify([key, await redis.hGetAll(key!)]), /secret/);
+    assert.deepEqual(Object.values(await all()), [{ cookie: COOKIE, count: 1 }]);
+  });
+
+  test("a session of a megabyte is too large, and maxWriteBytes says what is", async () => {
+    await openStore().set("a", { cookie: COOKIE, text: "x".repeat(1_000_000) });
+    await assert.rejects(openStore().set("a", { cookie: COOKIE, text: "x".repeat(1_048_577) }), RangeError);
+    await assert.rejects(
+      openStore({ maxWriteBytes: 100 }).set("a", { cookie: COOKIE, text: "x".repeat(100) }),
+      RangeError,
+    );
+  });
+
+  test("data that JSON cannot hold is an error of set, not of the process", async () => {
+    const circular: Data = { cookie: COOKIE };
+    circular["self"] = circular;
+    await assert.rejects(openStore().set("a", circular), TypeError);
+    await assert.rejects(openStore().set("a", { cookie: COOKIE, big: 1n }), TypeError);
+  });
+
+  test("operations without a callback do their work", async () => {
+    const { store, get } = openStore();
+    store.set("a", { cookie: COOKIE, count: 1 });
+    assert.ok(await until(async () => (await get("a")) !== undefined));
+    store.touch("a", { cookie: COOKIE, count: 1 });
+    store.destroy("a");
+    assert.ok(await until(async () => (await get("a")) === undefined));
+    store.clear();
+  });
+
+  test("every operation reports that Redis is unavailable", async () => {
+    const client = await connect();
+    const { get, set, touch, destroy, all, length, clear } = openStore({ redis: client });
+    client.destroy();
+    const operations = [get("a"), set("a", { cookie: COOKIE }), touch("a", { cookie: COOKIE }), destroy("a")];
+    for (const operation of operations) await assert.rejects(operation, RedisUnavailableError);
+    for (const operation of [all(), length(), clear()]) await assert.rejects(operation);
+  });
+
+  test("scans with a pool, and says so where it cannot scan", { skip: isCluster }, async () => {
+    const pool = createClientPool({ socket: { host, port } });
+    await pool.connect();
+    const { set, length } = openStore({ redis: pool });
+    await set("a", { cookie: COOKIE });
+    assert.equal(await length(), 1);
+    await pool.close();
+    const { evalSha, eval: evaluate } = redis;
+    await assert.rejects(openStore({ redis: { evalSha, eval: evaluate } }).length(), {
+      name: "TypeError",
+      message: "all, length and clear need a client, cluster, sentinel or pool of node-redis",
+    });
+    const sentinel = createSentinel({ name: "main", sentinelRootNodes: [{ host, port }] });
+    assert.equal(typeof sentinel.scan, "function");
+  });
+});
+
+describe("an application with express-session", () => {
+  test("counts, regenerates, reloads and destroys", async () => {
+    const { browser, store } = await openApplication();
+    assert.equal((await browser.post("/count")).text, "1");
+    assert.equal((await browser.post("/count")).text, "2");
+    const id = browser.cookies.get("connect.sid");
+    assert.equal((await browser.post("/regenerate")).text, "0");
+    assert.notEqual(browser.cookies.get("connect.sid"), id);
+    assert.equal((await browser.post("/count")).text, "1");
+    assert.equal((await browser.post("/reload")).text, "1");
+    assert.equal((await browser.post("/destroy")).text, "destroyed");
+    assert.equal((await browser.post("/count")).text, "1");
+    assert.equal(await store.length(), 1);
+  });
+
+  test("a log-out stays a log-out when a slow request saves the session afterwards", async () => {
+    for (const slow of ["/slow-change", "/slow-save", "/slow-touch"]) {
+      const { browser, store, release } = await openApplication();
+      await browser.post("/count");
+      const request = browser.post(slow);
+      await until(() => release.isWaiting());
+      await browser.post("/destroy");
+      release.go();
+      assert.equal((await request).status, 200);
+      assert.equal(await store.length(), 0, slow);
+    }
+  });
+
+  test("a new session that is destroyed between two saves of its first request stays destroyed", async () => {
+    const { browser, store, release } = await openApplication();
+    const request = browser.post("/save-twice");
+    await until(() => release.isWaiting());
+    assert.equal(await store.length(), 1);
+    await store.clear();
+    release.go();
+    assert.equal((await request).status, 200);
+    assert.equal(await store.length(), 0);
+  });
+
+  test("a session that is read moves its cookie's expiry", async () => {
+    const { browser, store } = await openApplication({ maxAge: HOUR_MS });
+    await browser.post("/count");
+    const [first] = Object.values(await store.all());
+    await sleep(5);
+    await browser.get("/");
+    const [second] = Object.values(await store.all());
+    assert.ok(expiry(second) > expiry(first));
+  });
+
+  test("Redis is unavailable: the error reaches the application, and nobody is signed out", async () => {
+    const client = await connect();
+    const { browser } = await openApplication({}, { redis: client });
+    await browser.post("/count");
+    const cookies = [...browser.cookies];
+    client.destroy();
+    const reply = await browser.get("/");
+    assert.equal(reply.status, 503);
+    assert.deepEqual([...browser.cookies], cookies);
+  });
+});
+
+declare module "express-session" {
+  interface SessionData {
+    count: number;
+  }
+}
+
+const count: RequestHandler = (request, response) => {
+  request.session.count = (request.session.count ?? 0) + 1;
+  response.send(String(request.session.count));
+};
+const show: RequestHandler = (request, response) => void response.send(String(request.session.count ?? 0));
+
+const save: RequestHandler = (request, _response, next) => void request.session.save(next);
+
+const onError: express.ErrorRequestHandler = (error, _request, response, _next) => {
+  response.sendStatus(error instanceof RedisUnavailableError ? 503 : 500);
+};
+
+/** A request to a path with "slow", and the second part of "/save-twice", wait for `release.go()`. */
+async function openApplication(cookie: session.CookieOptions = {}, options: Partial<ExpressSessionStoreOptions> = {}) {
+  const opened = openStore(options);
+  let proceed: (() => void) | undefined;
+  const wait: RequestHandler = (_request, _response, next) => {
+    proceed = next;
+  };
+  const app = express();
+  const middleware = { store: opened.store, secret: "a secret", resave: false, saveUninitialized: false, cookie };
+  app.use(session(middleware));
+  app.get("/", show);
+  app.post("/count", count);
+  app.post("/regenerate", (request, response, next) => {
+    request.session.regenerate((error) => {
+      if (error) next(error);
+      else show(request, response, next);
+    });
+  });
+  app.post("/reload", (request, response, next) => {
+    request.session.count = 99;
+    request.session.reload((error) => {
+      if (error) next(error);
+      else show(request, response, next);
+    });
+  });
+  app.post("/destroy", (request, response, next) => {
+    request.session.destroy((error: unknown) => {
+      if (error) next(error);
+      else response.send("destroyed");
+    });
+  });
+  app.post("/slow-change", wait, count);
+  app.post("/slow-touch", wait, show);
+  app.post("/slow-save", wait, (request, response, next) => {
+    request.session.save((error: unknown) => {
+      if (error) next(error);
+      else show(request, response, next);
+    });
+  });
+  app.post("/save-twice", save, wait, count);
+  app.use(onError);
+  const server = app.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  after(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  const browser = new Browser(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  return { browser, store: opened, release: { go: () => proceed?.(), isWaiting: () => proceed !== undefined } };
+}
+
+function expiry(data: Data | undefined): number {
+  return Date.parse((data!["cookie"] as { expires: string }).expires);
+}
+
+function sorted(data: Data | undefined): [string, unknown][] {
+  return Object.entries(data ?? {}).toSorted(([first], [second]) => (first < second ? -1 : 1));
+}

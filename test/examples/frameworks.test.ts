@@ -1,0 +1,198 @@
+import assert from "node:assert/strict";
+import { after, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Browser, type Reply } from "../browser.ts";
+import { spawnRedis } from "../redis-process.ts";
+import { until } from "../wait.ts";
+import { spawnExample } from "./example-process.ts";
+
+const ANDREW = { username: "andrew", password: "secret" };
+const REQUEST_EVERY_MS = 50; // 20 requests a second
+const RECOVERY_LIMIT_MS = 30_000;
+
+/** It keeps its data when it is killed. */
+const redis = await spawnRedis({ after }, ["--appendonly", "yes", "--appendfsync", "always"]);
+const REDIS_URL = `redis://127.0.0.1:${redis.port}`;
+
+for (const framework of ["express", "fastify", "hono"]) {
+  describe(`the example for ${framework}`, async () => {
+    const url = await spawnExample({ after }, `${framework}.ts`, { REDIS_URL });
+    const newBrowser = () => new Browser(url);
+    const logIn = async () => {
+      const browser = newBrowser();
+      await expectJson(browser.post("/login", ANDREW), 200, { username: "andrew" });
+      return browser;
+    };
+
+    test("a visitor who does nothing gets no cookie", async () => {
+      const browser = newBrowser();
+      await expectJson(browser.get("/"), 200, { username: null, cart_items: 0 });
+      assert.equal(browser.cookies.size, 0);
+    });
+
+    test("an anonymous visitor has a cart, and a log-in keeps it under a new session ID", async () => {
+      const browser = newBrowser();
+      await expectJson(browser.post("/cart"), 200, { cart_items: 1 });
+      await expectJson(browser.post("/cart"), 200, { cart_items: 2 });
+      const visitorId = browser.sessionId;
+      await expectJson(browser.post("/login", ANDREW), 200, { username: "andrew" });
+      assert.notEqual(browser.sessionId, visitorId);
+      await expectJson(browser.get("/"), 200, { username: "andrew", cart_items: 2 });
+      await expectJson(withSession(visitorId).get("/"), 200, { username: null, cart_items: 0 });
+    });
+
+    test("parallel additions to the cart all count", async () => {
+      const browser = newBrowser();
+      await browser.post("/cart");
+      await Promise.all(Array.from({ length: 20 }, () => browser.post("/cart")));
+      await expectJson(browser.get("/"), 200, { username: null, cart_items: 21 });
+    });
+
+    test("a page for users is refused without a log-in, and counts its views with one", async () => {
+      const visitor = newBrowser();
+      await visitor.post("/cart");
+      await expectJson(visitor.get("/account"), 401, { error: "Log in first." });
+      const browser = await logIn();
+      await expectJson(browser.get("/account"), 200, { username: "andrew", page_views: 1 });
+      await expectJson(browser.get("/account"), 200, { username: "andrew", page_views: 2 });
+    });
+
+    test("a wrong password and an odd form are refused, and set no cookie", async () => {
+      const incomplete = ["", "username=andrew", "password=secret", "username=&password=secret"];
+      const odd = ["username[]=a&password=secret", "username=%00&password=secret", "%", "=", "a".repeat(999)];
+      const forms = ["username=andrew&password=wrong", ...incomplete, ...odd];
+      for (const body of forms) {
+        const browser = newBrowser();
+        const headers = { "content-type": "application/x-www-form-urlencoded" };
+        const reply = await browser.send("/login", { method: "POST", headers, body });
+        await expectJson(reply, 401, { error: "Wrong username or password." });
+        assert.equal(browser.cookies.size, 0);
+      }
+      const reply = await newBrowser().send("/login", { method: "POST" });
+      await expectJson(reply, 401, { error: "Wrong username or password." });
+    });
+
+    test("a second log-in ends the first session", async () => {
+      const browser = await logIn();
+      const firstId = browser.sessionId;
+      await browser.post("/login", ANDREW);
+      await expectJson(withSession(firstId).get("/account"), 401, { error: "Log in first." });
+      await expectJson(browser.get("/account"), 200, { username: "andrew", page_views: 1 });
+    });
+
+    test("a log-out ends the session and clears the cookie", async () => {
+      const browser = await logIn();
+      const id = browser.sessionId;
+      await expectJson(browser.post("/logout"), 200, { username: null });
+      assert.equal(browser.cookies.size, 0);
+      await expectJson(withSession(id).get("/account"), 401, { error: "Log in first." });
+      await expectJson(browser.post("/logout"), 200, { username: null });
+    });
+
+    test("the cookie of a dead session is cleared by a page load, and by nothing else", async () => {
+      const browser = withSession("x".repeat(43));
+      await expectJson(browser.get("/account"), 401, { error: "Log in first." });
+      await expectJson(browser.post("/cart"), 401, { error: "Session expired." });
+      assert.notEqual(browser.sessionId, "");
+      await expectJson(browser.get("/"), 200, { username: null, cart_items: 0 });
+      assert.equal(browser.cookies.size, 0);
+      await expectJson(browser.post("/cart"), 200, { cart_items: 1 });
+    });
+
+    test("the cookie is plain on localhost, and bound to this host and HTTPS in production", async (t) => {
+      const plain = await newBrowser().post("/cart");
+      assert.match(plain.setCookies.join("\n"), /^sid=[\w-]{43}; Path=\/; HttpOnly; SameSite=Lax$/);
+      const environment = { REDIS_URL, NODE_ENV: "production" };
+      const browser = new Browser(await spawnExample(t, `${framework}.ts`, environment));
+      const secure = await browser.post("/login", ANDREW);
+      const pattern = /^__Host-sid=[\w-]{43}; Path=\/; HttpOnly; Secure; SameSite=Lax$/;
+      assert.match(secure.setCookies.join("\n"), pattern);
+      await expectJson(browser.get("/account"), 200, { username: "andrew", page_views: 1 });
+      const cleared = await browser.post("/logout");
+      assert.deepEqual(cleared.setCookies, ["__Host-sid=; Max-Age=0; Path=/; HttpOnly; Secure; SameSite=Lax"]);
+    });
+
+    test("a request from another site is refused before it changes anything", async () => {
+      const browser = await logIn();
+      const refused = { error: "This request was sent by another site." };
+      for (const site of ["cross-site", "same-site"]) {
+        const headers = { "sec-fetch-site": site };
+        await expectJson(browser.post("/logout", {}, headers), 403, refused);
+        const stranger = newBrowser();
+        await expectJson(stranger.post("/login", ANDREW, headers), 403, refused);
+        assert.equal(stranger.cookies.size, 0);
+      }
+      await expectJson(browser.post("/logout", {}, { origin: "https://example.com" }), 403, refused);
+      await expectJson(browser.get("/account", { "sec-fetch-site": "cross-site" }), 200, {
+        username: "andrew",
+        page_views: 1,
+      });
+    });
+
+    test("no response is cached", async () => {
+      const browser = await logIn();
+      for (const reply of [await browser.get("/account"), await browser.post("/logout"), await browser.get("/account")])
+        assert.equal(reply.headers.get("cache-control"), "no-store");
+    });
+
+    const outages: Record<string, { begin: () => unknown; end: () => unknown }> = {
+      killed: { begin: redis.kill, end: redis.start },
+      hung: { begin: redis.hang, end: redis.resume },
+    };
+    for (const [state, { begin, end }] of Object.entries(outages)) {
+      test(`while Redis is ${state}, every request gets 503, and afterwards everybody is still logged in`, async () => {
+        const user = await logIn();
+        const visitor = newBrowser();
+        await visitor.post("/cart");
+        const ids = [user.sessionId, visitor.sessionId];
+        const leaving = await logIn();
+        const requests = [
+          () => user.get("/account"),
+          () => user.get("/"),
+          () => visitor.post("/cart"),
+          () => leaving.post("/logout"),
+          () => newBrowser().post("/login", ANDREW),
+          () => newBrowser().post("/cart"),
+        ];
+        const before = sendAtRate(requests.filter((request) => request !== requests[3]));
+        await begin();
+        const during = await Promise.all(await sendAtRate(requests, 10));
+        const underWay = sendAtRate(requests.filter((request) => request !== requests[3]));
+        await end();
+
+        for (const reply of during) {
+          await expectJson(reply, 503, { error: "Try again shortly." });
+          assert.equal(reply.headers.get("retry-after"), "1");
+          assert.deepEqual(reply.setCookies, []);
+        }
+        for (const reply of [...(await Promise.all(await before)), ...(await Promise.all(await underWay))]) {
+          assert.ok(reply.status === 200 || reply.status === 503, `got ${reply.status} ${reply.text}`);
+        }
+        const isBack = async () => (await newBrowser().post("/cart")).status === 200;
+        assert.ok(await until(isBack, RECOVERY_LIMIT_MS), "The example does not recover");
+        assert.deepEqual([user.sessionId, visitor.sessionId], ids);
+        assert.equal((await user.get("/account")).status, 200);
+        assert.match((await visitor.get("/")).text, /"cart_items":[1-9]/);
+      });
+    }
+
+    function withSession(id: string) {
+      return new Browser(url, id);
+    }
+  });
+}
+
+/** Sends the requests in turn, each `rounds` times, without waiting for the replies. */
+async function sendAtRate(requests: (() => Promise<Reply>)[], rounds = 4): Promise<Promise<Reply>[]> {
+  const replies: Promise<Reply>[] = [];
+  for (let i = 0; i < rounds * requests.length; i++) {
+    replies.push(requests[i % requests.length]!());
+    await sleep(REQUEST_EVERY_MS);
+  }
+  return replies;
+}
+
+async function expectJson(pending: Reply | Promise<Reply>, status: number, json: object): Promise<void> {
+  const reply = await pending;
+  assert.deepEqual({ status: reply.status, json: JSON.parse(reply.text) as unknown }, { status, json });
+}
