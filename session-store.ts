@@ -317,13 +317,13 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
     }
   }
 
-  async #run(
+  #run(
     operation: string,
     id: string | undefined,
     args: string[] = [],
     timeLimit = this.startTimeLimit(),
   ): Promise<unknown> {
-    if (!isSessionId(id)) return null;
+    if (!isSessionId(id)) return Promise.resolve(null);
     const input = [operation, timestamp(), String(this.#absoluteTtl), ...args];
     return this.evaluate(SESSION_SCRIPT, this.keyOf(id), input, timeLimit);
   }
@@ -332,8 +332,10 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
   #toSession(reply: unknown[]): Session<Fields> {
     const ttl = Math.ceil(Number(reply.pop()) / 1000);
     const session = Object.create(null) as Record<string, unknown>;
-    for (const [field, text] of [...pairsOf(reply), ["ttl", String(ttl)] as const]) {
-      const value = decodeValue(text, this.#fieldTypes?.get(field));
+    reply.push("ttl", ttl);
+    for (let i = 0; i < reply.length; i += 2) {
+      const field = String(reply[i]);
+      const value = decodeValue(String(reply[i + 1]), this.#fieldTypes?.get(field));
       if (value !== undefined) session[field] = value;
     }
     return session as Session<Fields>;
@@ -450,10 +452,14 @@ export function isSessionId(id: unknown): id is string {
   return typeof id === "string" && /^[A-Za-z0-9_-]{43}$/.test(id);
 }
 
-/** The time for people, to the second: `2026-04-08T12:34:56Z`. */
+/** The time for people, to the second: `2026-04-08T12:34:56Z`. Kept for a second, because formatting it is slow. */
 function timestamp(): string {
-  return `${new Date().toISOString().slice(0, 19)}Z`;
+  const second = Math.floor(Date.now() / 1000);
+  if (second !== formatted.second)
+    formatted = { second, text: `${new Date(second * 1000).toISOString().slice(0, 19)}Z` };
+  return formatted.text;
 }
+let formatted = { second: 0, text: "" };
 
 /** Field, value, field, value …: of two values for one field, the later one counts. */
 function pairsOf(reply: unknown[]): [string, string][] {
@@ -554,24 +560,38 @@ function toIncrementError(field: string, error: unknown): unknown {
   return error;
 }
 
-/**
- * The outcome of `work`, if it is there by the time limit. If the timer fires late, our own event loop was blocked, and
- * the reply may be waiting to be read: then wait a moment more.
- */
+/** The outcome of `work`, if it is there by the time limit; else a `RedisUnavailableError`. */
 function settleBy(timeLimit: number, timeoutMs: number, work: Promise<unknown>): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    let due = timeLimit;
-    let timer = setTimeout(giveUp, due - performance.now());
-    work.finally(() => clearTimeout(timer)).then(resolve, reject);
-
-    function giveUp(): void {
-      const now = performance.now();
-      if (now - due < LATE_TIMER_MS) {
-        reject(new RedisUnavailableError(`Redis did not reply within ${String(timeoutMs)} ms`));
-      } else {
-        due = now + GRACE_MS;
-        timer = setTimeout(giveUp, GRACE_MS);
-      }
-    }
+    const wait: Wait = { timeoutMs, due: timeLimit, reject, timer: undefined };
+    wait.timer = setTimeout(giveUp, timeLimit - performance.now(), wait);
+    work.then(
+      (value) => {
+        clearTimeout(wait.timer);
+        resolve(value);
+      },
+      (error: unknown) => {
+        clearTimeout(wait.timer);
+        reject(error);
+      },
+    );
   });
+}
+
+interface Wait {
+  timeoutMs: number;
+  due: number;
+  reject: (error: unknown) => void;
+  timer: NodeJS.Timeout | undefined;
+}
+
+/** If the timer fired late, our own event loop was blocked, and the reply may be waiting to be read: then wait on. */
+function giveUp(wait: Wait): void {
+  const now = performance.now();
+  if (now - wait.due < LATE_TIMER_MS) {
+    wait.reject(new RedisUnavailableError(`Redis did not reply within ${String(wait.timeoutMs)} ms`));
+  } else {
+    wait.due = now + GRACE_MS;
+    wait.timer = setTimeout(giveUp, GRACE_MS, wait);
+  }
 }
