@@ -49,7 +49,7 @@ export type Session<Fields extends FieldTypes = TextFields> = string extends key
   ? Record<string, string | undefined> & Record<keyof typeof RESERVED_FIELDS, string>
   : { [Field in keyof Fields]?: Value<Fields[Field]> } & {
       [Field in keyof typeof RESERVED_FIELDS]: Value<(typeof RESERVED_FIELDS)[Field]>;
-    };
+    } & { session_user?: string };
 
 /** The fields that `incrementField` takes: those declared as `Number`. */
 export type NumberField<Fields extends FieldTypes = TextFields> = string extends keyof Fields
@@ -127,9 +127,9 @@ export type StoredFields = Map<string, string>;
 
 export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
   readonly #redis: RedisScripting;
-  readonly #prefix: string;
+  protected readonly prefix: string;
   readonly #ttl: number;
-  readonly #absoluteTtl: number;
+  protected readonly absoluteTtl: number;
   readonly #fieldTypes: Map<string, FieldType> | undefined;
   readonly #hashIds: boolean;
   readonly #timeoutMs: number;
@@ -147,9 +147,9 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
     assertWhole("maxWriteBytes", maxWriteBytes, Number.MAX_SAFE_INTEGER, "bytes");
     if (fields !== undefined) assertFieldTypes(fields);
     this.#redis = redis;
-    this.#prefix = prefix;
+    this.prefix = prefix;
     this.#ttl = ttl;
-    this.#absoluteTtl = absoluteTtl;
+    this.absoluteTtl = absoluteTtl;
     this.#fieldTypes = fields && new Map(Object.entries({ ...fields, ...RESERVED_FIELDS }));
     this.#hashIds = hashIds;
     this.#timeoutMs = timeoutMs;
@@ -201,7 +201,7 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
 
   /** Sets the session's own idle timeout, in seconds, and resets it. `false` if there is no such session. */
   async setSessionTtl(id: string | undefined, ttl: number): Promise<boolean> {
-    assertWhole("ttl", ttl, this.#absoluteTtl, "seconds");
+    assertWhole("ttl", ttl, this.absoluteTtl, "seconds");
     return (await this.#run("set_ttl", id, [String(ttl)])) !== null;
   }
 
@@ -226,13 +226,8 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
    * created. If Redis fails between them, the user has to log in again. Two IDs never open one session.
    */
   async rotateSession(id: string | undefined, data = {} as SessionData<Fields>): Promise<string | null> {
-    const changes = this.encode(data);
-    const timeLimit = this.startTimeLimit();
-    const fields = await this.take(id, timeLimit);
-    if (fields === null) return null;
-    applyChanges(fields, changes);
     const newId = newSessionId();
-    return (await this.create(newId, fields, timeLimit)) ? newId : null;
+    return (await this.rotate(id, newId, this.encode(data), this.startTimeLimit())) ? newId : null;
   }
 
   /** Deletes a session, as for a log-out. `false` if there is no such session. */
@@ -242,14 +237,14 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
 
   /** The Redis key of a session, to look it up with other tools. A digest never is the key of an ID. */
   keyOf(id: string): string {
-    return this.#prefix + (this.#hashIds ? `sha256:${createHash("sha256").update(id).digest("base64url")}` : id);
+    return this.prefix + (this.#hashIds ? `sha256:${createHash("sha256").update(id).digest("base64url")}` : id);
   }
 
   // What follows is for subclasses. It is not public, because an ID that a caller chooses is session fixation.
 
   /** The hash of a new session, before its ID and its deadline are known. Throws if an argument is wrong. */
   protected newFields(data: SessionData<Fields>, timeouts: SessionTimeouts): StoredFields {
-    const { absoluteTtl = this.#absoluteTtl, ttl = this.#ttl } = timeouts;
+    const { absoluteTtl = this.absoluteTtl, ttl = this.#ttl } = timeouts;
     assertWhole("absoluteTtl", absoluteTtl, MAX_ABSOLUTE_TTL, "seconds");
     assertWhole("ttl", ttl, absoluteTtl, "seconds");
     const now = timestamp();
@@ -262,17 +257,36 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
     id: string,
     fields: StoredFields,
     timeLimit: number,
-    absoluteTtl = this.#absoluteTtl,
+    absoluteTtl = this.absoluteTtl,
   ): Promise<boolean> {
     const { session_ttl: ttl = "", session_deadline: deadline = "" } = Object.fromEntries(fields);
     const args = ["create", timestamp(), String(absoluteTtl), ttl, deadline, JSON.stringify(Array.from(fields).flat())];
     return (await this.evaluate(SESSION_SCRIPT, this.keyOf(id), args, timeLimit)) !== null;
   }
 
-  /** Removes a session and returns its fields, for `create`; `null` if there is no such session. */
-  protected async take(id: string | undefined, timeLimit: number): Promise<StoredFields | null> {
+  /** Takes a session, and creates it under its new ID. `false` if there is no such session. */
+  protected async rotate(
+    id: string | undefined,
+    newId: string,
+    changes: Map<string, string | null>,
+    timeLimit: number,
+  ): Promise<boolean> {
     const reply = (await this.#run("take", id, [], timeLimit)) as unknown[] | null;
-    return reply && new Map(pairsOf(reply));
+    return reply !== null && this.create(newId, applyChanges(new Map(pairsOf(reply)), changes), timeLimit);
+  }
+
+  /** Reads the session at a key without resetting its idle timeout; `null` if there is none. */
+  protected async peekKey(key: string, timeLimit: number): Promise<Session<Fields> | null> {
+    const reply = await this.#runOnKey("peek", key, [], timeLimit);
+    return reply === null ? null : this.#toSession(reply as unknown[]);
+  }
+
+  /**
+   * Deletes the session at a key, if a user is given only if it is theirs. Returns the session's user, which is empty if
+   * it names none; `null` if there is no such session.
+   */
+  protected async deleteKey(key: string, timeLimit: number, user?: string): Promise<string | null> {
+    return (await this.#runOnKey("delete", key, user === undefined ? [] : [user], timeLimit)) as string | null;
   }
 
   /** Checks data and turns it into text; `null` stands for a field to remove. Reserved fields are left out. */
@@ -324,8 +338,12 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
     timeLimit = this.startTimeLimit(),
   ): Promise<unknown> {
     if (!isSessionId(id)) return Promise.resolve(null);
-    const input = [operation, timestamp(), String(this.#absoluteTtl), ...args];
-    return this.evaluate(SESSION_SCRIPT, this.keyOf(id), input, timeLimit);
+    return this.#runOnKey(operation, this.keyOf(id), args, timeLimit);
+  }
+
+  #runOnKey(operation: string, key: string, args: string[], timeLimit: number): Promise<unknown> {
+    const input = [operation, timestamp(), String(this.absoluteTtl), ...args];
+    return this.evaluate(SESSION_SCRIPT, key, input, timeLimit);
   }
 
   /** From what "read" and "peek" return: field, value, field, value …, milliseconds left. */
@@ -377,7 +395,7 @@ if operation == "create" then
 end
 
 -- No session, no write: this is what keeps a session dead once it is gone. A hash without these fields is no session.
-local fields, ttl, created, accessed, deadline
+local fields, ttl, created, accessed, deadline, user
 if operation == "read" or operation == "peek" or operation == "take" then
   fields = call("HGETALL", key)
   for i = 1, #fields, 2 do
@@ -388,8 +406,8 @@ if operation == "read" or operation == "peek" or operation == "take" then
     elseif field == "session_deadline" then deadline = value end
   end
 else
-  local values = call("HMGET", key, "session_ttl", "created_at", "last_accessed_at", "session_deadline")
-  ttl, created, accessed, deadline = values[1], values[2], values[3], values[4]
+  local values = call("HMGET", key, "session_ttl", "created_at", "last_accessed_at", "session_deadline", "session_user")
+  ttl, created, accessed, deadline, user = values[1], values[2], values[3], values[4], values[5]
 end
 ttl = tonumber(ttl)
 if not (ttl and ttl >= 1 and ttl <= 3153600000 and ttl % 1 == 0 and created and accessed) then return false end
@@ -408,6 +426,9 @@ elseif operation == "update" then
 elseif operation == "set_ttl" then
   ttl = ARGV[4]
   call("HSET", key, "session_ttl", ttl)
+elseif operation == "delete" then
+  result = user or ""
+  if ARGV[4] and ARGV[4] ~= result then return false end
 elseif operation == "take" then
   call("HSET", key, "last_accessed_at", now) -- a full Redis refuses this, and then DEL below does not run either
 end
@@ -443,7 +464,7 @@ end
 return fields or result
 `);
 
-function newSessionId(): string {
+export function newSessionId(): string {
   return randomBytes(32).toString("base64url");
 }
 

@@ -49,7 +49,7 @@ async function runTests() {
   }
   if (values.scale || paths.length > 0) await runNodeTests(testsIn("test/scale/"), { concurrency: 1 });
   if (values.scale) {
-    const tests = [...testsIn("test/store/"), ...testsIn("test/http/contract.test.ts")];
+    const tests = [...testsIn("test/store/"), ...testsIn("test/users/"), ...testsIn("test/http/contract.test.ts")];
     await runNodeTests(tests, { server: "cluster", concurrency: 1 });
   }
   if (pageTests.length > 0) runPageTests(pageTests);

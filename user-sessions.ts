@@ -1,0 +1,306 @@
+/**
+ * The sessions of a user: list them, end one, end all others. One file, to be used with `session-store.ts`.
+ *
+ * A session that names its user is a member of that user's index, a sorted set:
+ *
+ *     session:user:{SHA-256 digest of the user in base64url}
+ *       member = the session's key without the prefix
+ *       score  = the session's deadline, Unix time in seconds; negative: the session is marked, which means to be ended
+ *
+ * Reading and writing a session does not touch the index, so it costs the same as without one. In a Redis Cluster, the
+ * index and the session may be on two nodes, and no command spans both. So the session's own hash decides, and the index
+ * is only a superset: it may name sessions that are gone (expired, or left by a crash). Whoever reads it checks each
+ * session. The opposite must never happen: a live session that is not in the index can be neither seen nor ended. Each
+ * rule prevents one way to get there:
+ *
+ * - **Add the entry, create the session, confirm the entry.** Without the entry first, "end all" would not know the
+ *   session. Without the confirmation, a log-in would survive an "end all" that ran between the first two steps: if
+ *   the entry is marked or gone, the session is deleted, and nobody is given its ID.
+ * - **An entry without a session is left alone for a minute.** Its log-in may be under way. Until an entry is confirmed,
+ *   its score is that minute's end, and it is removed some time after it.
+ * - **A marked session is not rotated.** "End all" marks all entries in one step. A rotation that has added its new entry
+ *   before that is not confirmed, because the new entry is marked too; a rotation that comes later is refused. So no
+ *   session slips away under a new ID while the old ones are being deleted.
+ * - **Delete the session, then remove its entry.** If the process crashes or a node fails in between, the entry is still
+ *   there, with its mark, and the next call ends what is left.
+ * - **A list removes an entry only if it is unchanged since it was read.** Else it was confirmed in the meantime.
+ *
+ * `test/users/protocol.test.ts` explores all interleavings of these steps, and shows what goes wrong without each rule.
+ */
+import { createHash } from "node:crypto";
+import {
+  defineScript,
+  type FieldTypes,
+  isSessionId,
+  newSessionId,
+  RedisSessionStore,
+  RedisUnavailableError,
+  type Session,
+  type SessionData,
+  type SessionTimeouts,
+  type TextFields,
+} from "./session-store.ts";
+
+export interface NewSessionOptions extends SessionTimeouts {
+  /** Whose session it is, for example an account number: 1 to 256 bytes. Without it, the session is in no list. */
+  user?: string | undefined;
+}
+
+export interface ListedSession<Fields extends FieldTypes = TextFields> {
+  /** Names the session, for `endSession`. It opens nothing: it is the SHA-256 digest of the ID, in base64url. */
+  handle: string;
+  session: Session<Fields>;
+}
+
+/** The user's sessions were ended during this log-in. Nobody has the new session's ID, and the session is deleted. */
+export class SessionRevokedError extends Error {
+  override readonly name = "SessionRevokedError";
+  /** Compare this where `instanceof` fails, as it does for a class that was bundled twice. */
+  readonly code = "SESSION_REVOKED";
+}
+
+const MAX_USER_BYTES = 256;
+const CHUNK = 500; // sessions read or deleted at a time, so that other requests get their turn on the connection
+
+/** The operations of `RedisSessionStore`, for sessions that may name their user, and three for a user's sessions. */
+export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisSessionStore<Fields> {
+  /**
+   * Creates a session and returns its ID. Rejects with a `SessionRevokedError` if all sessions of the user are ended
+   * meanwhile. Takes three round trips if there is a user, else one.
+   */
+  override async createSession(
+    data = {} as SessionData<Fields>,
+    { user, ...timeouts }: NewSessionOptions = {},
+  ): Promise<string> {
+    if (user === undefined) return super.createSession(data, timeouts);
+    const fields = this.newFields(data, timeouts).set("session_user", user);
+    const { absoluteTtl = this.absoluteTtl } = timeouts;
+    const timeLimit = this.startTimeLimit();
+    const id = newSessionId();
+    const entry = [this.#memberOf(id), "", String(absoluteTtl)];
+    await this.#onIndex("add", user, entry, timeLimit);
+    await this.create(id, fields, timeLimit, absoluteTtl);
+    if (await this.#onIndex("confirm", user, entry, timeLimit)) return id;
+    await this.#endMarked(user, id, timeLimit);
+    throw new SessionRevokedError("All sessions of the user were ended during the log-in");
+  }
+
+  /**
+   * As in `RedisSessionStore`; `null` also if the session is ended meanwhile. Takes five round trips if the session has
+   * a user, else three.
+   */
+  override async rotateSession(id: string | undefined, data = {} as SessionData<Fields>): Promise<string | null> {
+    const changes = this.encode(data);
+    if (!isSessionId(id)) return null;
+    const timeLimit = this.startTimeLimit();
+    const session = await this.peekKey(this.keyOf(id), timeLimit);
+    if (session === null) return null;
+    const newId = newSessionId();
+    const user = session.session_user;
+    if (user === undefined) return (await this.rotate(id, newId, changes, timeLimit)) ? newId : null;
+    const member = this.#memberOf(newId);
+    const entry = [member, String(session.session_deadline), "", this.#memberOf(id)];
+    if (!(await this.#onIndex("add", user, entry, timeLimit))) {
+      await this.#endMarked(user, id, timeLimit);
+      return null;
+    }
+    if (!(await this.rotate(id, newId, changes, timeLimit))) {
+      await this.#removeEntries(user, [member], timeLimit);
+      return null;
+    }
+    if (await this.#onIndex("confirm", user, entry, timeLimit)) return newId;
+    await this.#endMarked(user, newId, timeLimit);
+    return null;
+  }
+
+  /** As in `RedisSessionStore`. Takes two round trips if the session has a user, else one. */
+  override async deleteSession(id: string | undefined): Promise<boolean> {
+    if (!isSessionId(id)) return false;
+    const timeLimit = this.startTimeLimit();
+    const user = await this.deleteKey(this.keyOf(id), timeLimit);
+    if (user) await this.#removeEntries(user, [this.#memberOf(id)], timeLimit);
+    return user !== null;
+  }
+
+  /** The sessions of a user, newest first. Does not reset their idle timeouts. */
+  async listSessions(user: string): Promise<ListedSession<Fields>[]> {
+    const timeLimit = this.startTimeLimit();
+    const entries = await this.#entriesOf(user, timeLimit);
+    const listed: ListedSession<Fields>[] = [];
+    const gone: Entry[] = [];
+    for (const chunk of chunksOf(entries)) {
+      const sessions = await Promise.all(chunk.map(([member]) => this.peekKey(this.prefix + member, timeLimit)));
+      for (const [i, session] of sessions.entries()) {
+        const entry = chunk[i]!;
+        if (session?.session_user === user) listed.push({ handle: handleOfMember(entry[0]), session });
+        else gone.push(entry);
+      }
+    }
+    if (gone.length > 0) await this.#onIndex("prune", user, gone.flat(), timeLimit);
+    return listed.toSorted((a, b) => b.session.created_at.localeCompare(a.session.created_at));
+  }
+
+  /**
+   * Ends one session of a user. `false` if this user has no session with this handle: it is gone, or it was rotated and
+   * has another handle now.
+   */
+  async endSession(user: string, handle: string | undefined): Promise<boolean> {
+    const timeLimit = this.startTimeLimit();
+    const entries = await this.#entriesOf(user, timeLimit);
+    const [member] = entries.find(([each]) => handleOfMember(each) === handle) ?? [];
+    if (member === undefined) return false;
+    const isEnded = (await this.deleteKey(this.prefix + member, timeLimit, user)) !== null;
+    if (isEnded) await this.#removeEntries(user, [member], timeLimit);
+    return isEnded;
+  }
+
+  /**
+   * Ends all sessions of a user, but for the one with the ID `except`, and returns how many. When it resolves, no
+   * session that the user had when it was called is alive, nor is one that such a session was rotated to. Log-ins under
+   * way are ended too: they reject with a `SessionRevokedError`.
+   *
+   * A rotation of the kept session that is under way at the same moment is ended as well, so keep the new ID instead.
+   * If a node does not reply in time, it ends what it can and rejects with a `RedisUnavailableError`. What is left is
+   * marked: it cannot be rotated, and the next call ends it.
+   */
+  async endSessions(user: string, { except }: { except?: string | undefined } = {}): Promise<number> {
+    const timeLimit = this.startTimeLimit();
+    const kept = isSessionId(except) ? this.#memberOf(except) : "";
+    const marked = (await this.#onIndex("mark", user, [kept], timeLimit)) as string[];
+    let count = 0;
+    for (const members of chunksOf(marked)) {
+      const deletions = members.map((member) => this.deleteKey(this.prefix + member, timeLimit, user));
+      const outcomes = await Promise.allSettled(deletions);
+      const isSettled = (_: string, i: number) => outcomes[i]!.status === "fulfilled";
+      await this.#removeEntries(user, members.filter(isSettled), timeLimit);
+      const failure = outcomes.find((outcome) => outcome.status === "rejected");
+      if (failure) throw failure.reason;
+      count += outcomes.filter((outcome) => outcome.status === "fulfilled" && outcome.value !== null).length;
+    }
+    return count;
+  }
+
+  /** The handle of the session with this ID, for example to find the session of a request in its user's list. */
+  handleOf(id: string): string {
+    return digestOf(id);
+  }
+
+  /** Deletes a session whose entry is marked, or gone because all sessions of the user were ended. */
+  async #endMarked(user: string, id: string, timeLimit: number): Promise<void> {
+    await this.deleteKey(this.keyOf(id), timeLimit, user);
+    await this.#removeEntries(user, [this.#memberOf(id)], timeLimit);
+  }
+
+  async #entriesOf(user: string, timeLimit: number): Promise<Entry[]> {
+    const reply = (await this.#onIndex("read", user, [], timeLimit)) as string[];
+    return Array.from({ length: reply.length / 2 }, (_, i) => [reply[2 * i]!, reply[2 * i + 1]!]);
+  }
+
+  /** Removes the entries of sessions that are gone. If that fails, the entries stay, which does no harm. */
+  async #removeEntries(user: string, members: string[], timeLimit: number): Promise<void> {
+    if (members.length > 0) await this.#onIndex("remove", user, members, timeLimit).catch(() => {});
+  }
+
+  async #onIndex(operation: string, user: string, args: string[], timeLimit: number): Promise<unknown> {
+    assertUser(user);
+    const key = `${this.prefix}user:${digestOf(user)}`;
+    const reply = await this.evaluate(INDEX_SCRIPT, key, [operation, ...args], timeLimit);
+    if (reply !== null) return reply;
+    throw new RedisUnavailableError(`${key} must hold a sorted set; it holds another type`);
+  }
+
+  #memberOf(id: string): string {
+    return this.keyOf(id).slice(this.prefix.length);
+  }
+}
+
+/** An entry of an index: member and score, as Redis returns them. */
+type Entry = [member: string, score: string];
+
+/** The steps on an index. KEYS: its key. ARGV: the operation, and what it takes. */
+const INDEX_SCRIPT = defineScript(`
+local key, operation, call = KEYS[1], ARGV[1], redis.call
+local now = tonumber(call("TIME")[1])
+
+-- The index outlives each of its sessions, by a minute, because the clocks of two nodes differ. The expiry is set both
+-- before and after ZADD: if the ACL denies it, then before there is a key.
+local function enter(member, score, deadline)
+  local expiry = math.max((deadline + 60) * 1000, call("PEXPIRETIME", key))
+  call("PEXPIREAT", key, expiry)
+  call("ZADD", key, score, member)
+  call("PEXPIREAT", key, expiry)
+end
+
+-- Sessions past their deadline, marked or not, and log-ins that never finished.
+local function remove_overdue()
+  call("ZREMRANGEBYSCORE", key, 60 - now, now - 60)
+end
+
+-- Member; deadline or, in a log-in, absolute timeout; in a rotation, the old member. Returns 0 if it is refused.
+if operation == "add" then
+  remove_overdue()
+  local old = ARGV[5] and tonumber(call("ZSCORE", key, ARGV[5]))
+  if old and old < 0 then return 0 end
+  enter(ARGV[2], now + 60, tonumber(ARGV[3]) or now + ARGV[4]) -- until it is confirmed
+  return 1
+end
+if operation == "confirm" then
+  local score = tonumber(call("ZSCORE", key, ARGV[2]) or -1)
+  if score < 0 then return 0 end
+  local deadline = tonumber(ARGV[3]) or now + ARGV[4]
+  enter(ARGV[2], deadline, deadline)
+  if ARGV[5] then call("ZREM", key, ARGV[5]) end
+  return 1
+end
+
+-- Returns, and takes: member, score, member, score …
+if operation == "read" then
+  remove_overdue()
+  return call("ZRANGE", key, 0, -1, "REV", "WITHSCORES")
+end
+if operation == "prune" then
+  for i = 2, #ARGV, 2 do
+    local may_be_under_way = math.abs(ARGV[i + 1]) <= now + 60
+    if not may_be_under_way and call("ZSCORE", key, ARGV[i]) == ARGV[i + 1] then call("ZREM", key, ARGV[i]) end
+  end
+  return 1
+end
+
+-- The member to leave alone. Returns all that are marked, those of earlier calls too.
+if operation == "mark" then
+  local marked, entries = {}, call("ZRANGE", key, 0, -1, "WITHSCORES")
+  for i = 1, #entries, 2 do
+    local member, score = entries[i], tonumber(entries[i + 1])
+    if member ~= ARGV[2] then
+      if score > 0 then call("ZADD", key, -score, member) end
+      marked[#marked + 1] = member
+    end
+  end
+  return marked
+end
+
+if operation == "remove" then
+  for i = 2, #ARGV do call("ZREM", key, ARGV[i]) end
+  return 1
+end
+`);
+
+const digestOf = (text: string): string => createHash("sha256").update(text).digest("base64url");
+
+/** With `hashIds`, a member is the handle already, after a prefix. */
+function handleOfMember(member: string): string {
+  return member.startsWith("sha256:") ? member.slice("sha256:".length) : digestOf(member);
+}
+
+function chunksOf<Item>(items: Item[]): Item[][] {
+  return Array.from({ length: Math.ceil(items.length / CHUNK) }, (_, i) => items.slice(i * CHUNK, (i + 1) * CHUNK));
+}
+
+function assertUser(user: string): void {
+  if (typeof user !== "string") throw new TypeError(`user must be a string; got ${typeof user}`);
+  // Redis would hold U+FFFD in the place of a lone surrogate, and two users would be one.
+  if (/\p{Surrogate}/u.test(user)) throw new TypeError("user must be well-formed text; got a lone surrogate");
+  const bytes = Buffer.byteLength(user);
+  if (bytes >= 1 && bytes <= MAX_USER_BYTES) return;
+  throw new RangeError(`user must have 1 to ${String(MAX_USER_BYTES)} bytes; got ${String(bytes)}`);
+}
