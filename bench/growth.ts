@@ -1,16 +1,11 @@
-/** Memory and the cost of operations by the number of sessions in Redis. */
+/** Memory, and what operations cost Redis, by the number of sessions. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { RedisSessionStore } from "../session-store.ts";
-import { repeat, usedMemory } from "./memory.ts";
+import { usedMemory } from "./memory.ts";
 import type { BenchRedis } from "./processes.ts";
-import {
-  type Client,
-  connectToMeasure,
-  emptyScript,
-  keyOf,
-  microsecondsInRedis,
-  type Operation,
-} from "./redis-cost.ts";
+import { EMPTY_SCRIPT, keyOf, microsecondsInRedis, type Operation } from "./redis-cost.ts";
+import { repeat } from "./repeat.ts";
+import { type Client, connectRedis } from "./servers/redis-client.ts";
 import { DATA, FIELDS } from "./session-data.ts";
 import { median } from "./statistics.ts";
 import type { Row } from "./table.ts";
@@ -22,43 +17,39 @@ export interface GrowthPlan {
 }
 
 const TTL = 86_400; // seconds: nothing expires meanwhile
-const REFRESH_PAUSE_MS = 1100; // a session is refreshed at most once a second; at each size, writes refresh
+const AT_ONCE = 1000;
+const REFRESH_PAUSE_MS = 1100; // longer than the second for which a session is not refreshed again
 
 export async function measureGrowth(redis: BenchRedis, plan: GrowthPlan): Promise<Row[]> {
-  const client = await connectToMeasure(redis);
+  const client = await connectRedis(redis.url);
   await client.flushAll();
-  const empty = await usedMemory(client);
+  const bytesBefore = await usedMemory(client);
   const store = new RedisSessionStore({ redis: client, ttl: TTL, fields: FIELDS });
   const operations: Operation[] = [
-    emptyScript(client),
-    {
-      name: "getSession, refreshTtl: false",
-      run: (id) => store.getSession(id, { refreshTtl: false }),
-    },
+    { name: "empty script", run: () => client.evalSha(EMPTY_SCRIPT.sha1) },
+    { name: "getSession, refreshTtl: false", run: (id) => store.getSession(id, { refreshTtl: false }) },
     { name: "incrementField, refreshing", run: (id) => store.incrementField(id, "page_views") },
     { name: "plain HGETALL", commands: ["HGETALL"], run: (id) => client.hGetAll(keyOf(id)) },
   ];
   const ids: string[] = [];
   const rows: Row[] = [];
   for (const size of plan.sizes) {
-    for (const id of await repeat(size - ids.length, () => store.createSession(DATA))) ids.push(id);
-    const bytes = ((await usedMemory(client)) - empty) / size;
+    for (const id of await repeat(size - ids.length, AT_ONCE, () => store.createSession(DATA))) ids.push(id);
+    const bytes = ((await usedMemory(client)) - bytesBefore) / size;
     rows.push({ sessions: size, "bytes each": bytes, ...(await measureSize(client, operations, ids, plan)) });
   }
   client.destroy();
   return rows;
 }
 
-/** On sessions picked at random: with many of them, most are in no cache of the processor. */
+/** On sessions picked at random: if there are many, most are in no cache of the processor. */
 async function measureSize(client: Client, operations: Operation[], ids: string[], plan: GrowthPlan): Promise<Row> {
   const costs = operations.map((): number[] => []);
+  const pick = () => ids[Math.floor(Math.random() * ids.length)] ?? "";
   for (let round = 0; round < plan.rounds; round += 1) {
     await sleep(REFRESH_PAUSE_MS);
     for (const [index, operation] of operations.entries()) {
-      const picked = Array.from(
-        { length: plan.sessionsPerRound },
-        () => ids[Math.floor(Math.random() * ids.length)] ?? "",
-      );
+      const picked = Array.from({ length: plan.sessionsPerRound }, pick);
       costs[index]?.push(await microsecondsInRedis(client, picked, operation));
     }
   }

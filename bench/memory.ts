@@ -1,14 +1,14 @@
-/** Bytes of Redis' memory a session, keys, expiry and all. */
+/** Bytes of Redis' memory for each session, its key and its expiry included. */
 import { randomBytes } from "node:crypto";
 import { RedisSessionStore } from "../session-store.ts";
 import type { BenchRedis } from "./processes.ts";
-import type { Client } from "./redis-cost.ts";
-import { connectRedis } from "./servers/redis-client.ts";
+import { repeat } from "./repeat.ts";
+import { type Client, connectRedis } from "./servers/redis-client.ts";
 import { DATA, expressSession } from "./session-data.ts";
 import type { Row } from "./table.ts";
 
 const TTL = 86_400; // seconds: nothing expires meanwhile
-const BATCH = 1000;
+const AT_ONCE = 1000;
 
 const SHAPES = [
   { name: "a username and a counter", data: DATA },
@@ -34,21 +34,11 @@ export async function measureMemory(redis: BenchRedis, sessions: number): Promis
 }
 
 async function bytesEach(client: Client, count: number, create: () => Promise<unknown>): Promise<number> {
-  await repeat(count, create); // so that buffers and caches have their size
+  await repeat(count, AT_ONCE, create); // so that buffers and caches have their size
   await client.flushAll();
   const before = await usedMemory(client);
-  await repeat(count, create);
+  await repeat(count, AT_ONCE, create);
   return ((await usedMemory(client)) - before) / count;
-}
-
-/** Runs an operation so many times, many at a time, and returns the results. */
-export async function repeat<Result>(count: number, run: () => Promise<Result>): Promise<Result[]> {
-  const results: Result[] = [];
-  while (results.length < count) {
-    const size = Math.min(BATCH, count - results.length);
-    results.push(...(await Promise.all(Array.from({ length: size }, run))));
-  }
-  return results;
 }
 
 export async function usedMemory(client: Client): Promise<number> {

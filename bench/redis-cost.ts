@@ -1,9 +1,9 @@
 /** The time that each operation takes inside Redis, from `INFO commandstats`. */
-import { createHash } from "node:crypto";
-import { RedisSessionStore } from "../session-store.ts";
+import { defineScript, RedisSessionStore } from "../session-store.ts";
 import type { BenchRedis } from "./processes.ts";
-import { connectRedis } from "./servers/redis-client.ts";
-import { DATA, FIELDS, expressSession } from "./session-data.ts";
+import { repeat } from "./repeat.ts";
+import { type Client, connectRedis } from "./servers/redis-client.ts";
+import { DATA, expressSession, FIELDS } from "./session-data.ts";
 import { median, medianRatio } from "./statistics.ts";
 import type { Row } from "./table.ts";
 
@@ -12,11 +12,9 @@ export interface RedisCostPlan {
   sessionsPerRound: number;
 }
 
-export type Client = Awaited<ReturnType<typeof connectRedis>>;
-
 export interface Operation {
   name: string;
-  /** What is sent to Redis; by default `EVALSHA`, of which the commands that its script runs are a part. */
+  /** What is sent to Redis. The commands that a script runs are part of its `EVALSHA`. Default: `["EVALSHA"]`. */
   commands?: string[];
   /** What each session's expiry is set to beforehand, in seconds. */
   expireIn?: number;
@@ -24,19 +22,19 @@ export interface Operation {
 }
 
 const TTL = 1800; // seconds
-const IN_FLIGHT = 64;
+const AT_ONCE = 64;
 const SCRIPT = "EVALSHA";
 
 /** The least that any script costs: the unit for the cost of the others. */
-const EMPTY_SCRIPT = "return 1";
-const EMPTY_SCRIPT_SHA1 = createHash("sha1").update(EMPTY_SCRIPT).digest("hex");
+export const EMPTY_SCRIPT = defineScript("return 1");
 
 export const keyOf = (id: string): string => `session:${id}`;
 const connectRedisKey = (id: string) => `sess:${id}`;
 
 /** A round creates sessions, runs every operation once on each, and deletes them. */
 export async function measureRedisCost(redis: BenchRedis, { rounds, sessionsPerRound }: RedisCostPlan): Promise<Row[]> {
-  const client = await connectToMeasure(redis);
+  const client = await connectRedis(redis.url);
+  await client.scriptLoad(EMPTY_SCRIPT.source);
   const ids: string[] = Array.from({ length: sessionsPerRound }, () => "");
   const operations = lifeOfSessions(client, ids);
   const costs = operations.map((): number[] => []);
@@ -56,44 +54,19 @@ export async function measureRedisCost(redis: BenchRedis, { rounds, sessionsPerR
   }));
 }
 
-/** Those that make new IDs write them to `ids`. */
+/** What happens to sessions from creation to deletion. Operations that make new IDs write them to `ids`. */
 function lifeOfSessions(client: Client, ids: string[]): Operation[] {
   const store = new RedisSessionStore({ redis: client, ttl: TTL, fields: FIELDS });
   return [
-    emptyScript(client),
-    {
-      name: "createSession",
-      run: async (_, index) => (ids[index] = await store.createSession(DATA)),
-    },
-    {
-      name: "getSession, not due for a refresh",
-      expireIn: TTL,
-      run: (id) => store.getSession(id),
-    },
-    {
-      name: "getSession, refreshing",
-      expireIn: TTL - 5,
-      run: (id) => store.getSession(id),
-    },
-    {
-      name: "getSession, refreshTtl: false",
-      run: (id) => store.getSession(id, { refreshTtl: false }),
-    },
-    {
-      name: "incrementField",
-      expireIn: TTL,
-      run: (id) => store.incrementField(id, "page_views"),
-    },
-    {
-      name: "updateSession",
-      expireIn: TTL,
-      run: (id) => store.updateSession(id, { username: "someone" }),
-    },
+    { name: "empty script", run: () => client.evalSha(EMPTY_SCRIPT.sha1) },
+    { name: "createSession", run: async (_, index) => (ids[index] = await store.createSession(DATA)) },
+    { name: "getSession, not due for a refresh", expireIn: TTL, run: (id) => store.getSession(id) },
+    { name: "getSession, refreshing", expireIn: TTL - 5, run: (id) => store.getSession(id) },
+    { name: "getSession, refreshTtl: false", run: (id) => store.getSession(id, { refreshTtl: false }) },
+    { name: "incrementField", expireIn: TTL, run: (id) => store.incrementField(id, "page_views") },
+    { name: "updateSession", expireIn: TTL, run: (id) => store.updateSession(id, { username: "someone" }) },
     { name: "setSessionTtl", run: (id) => store.setSessionTtl(id, TTL) },
-    {
-      name: "rotateSession",
-      run: async (id, index) => (ids[index] = (await store.rotateSession(id)) ?? ""),
-    },
+    { name: "rotateSession", run: async (id, index) => (ids[index] = (await store.rotateSession(id)) ?? "") },
     { name: "plain HGETALL", commands: ["HGETALL"], run: (id) => client.hGetAll(keyOf(id)) },
     { name: "plain HINCRBY", commands: ["HINCRBY"], run: (id) => client.hIncrBy(keyOf(id), "page_views", 1) },
     { name: "deleteSession", run: (id) => store.deleteSession(id) },
@@ -114,26 +87,12 @@ function lifeOfSessions(client: Client, ids: string[]): Operation[] {
   ];
 }
 
-/** A client of a Redis that has the empty script. */
-export async function connectToMeasure({ url }: BenchRedis): Promise<Client> {
-  const client = await connectRedis(url);
-  await client.scriptLoad(EMPTY_SCRIPT);
-  return client;
-}
-
-export const emptyScript = (client: Client): Operation => ({
-  name: "empty script",
-  run: () => client.evalSha(EMPTY_SCRIPT_SHA1),
-});
-
-/** Runs an operation once on each session, several at a time; returns what one took inside Redis. */
+/** Runs an operation once on each session; returns what one took inside Redis. */
 export async function microsecondsInRedis(client: Client, ids: string[], operation: Operation): Promise<number> {
   const { expireIn, commands = [SCRIPT], run } = operation;
   if (expireIn !== undefined) await Promise.all(ids.map((id) => client.expire(keyOf(id), expireIn)));
   await client.configResetStat();
-  for (let start = 0; start < ids.length; start += IN_FLIGHT) {
-    await Promise.all(ids.slice(start, start + IN_FLIGHT).map((id, index) => run(id, start + index)));
-  }
+  await repeat(ids.length, AT_ONCE, (index) => run(ids[index] ?? "", index));
   const statistics = await client.info("commandstats");
   const microseconds = commands.map((command) => {
     return Number(new RegExp(`^cmdstat_${command}:calls=\\d+,usec=(\\d+)`, "im").exec(statistics)?.[1]);
