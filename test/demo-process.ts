@@ -11,8 +11,9 @@ const STOP_LIMIT_MS = 6000; // the contract's five seconds, and one for a busy m
 const COMPILED = process.env["DEMO_SERVER"];
 const SERVER = COMPILED === undefined ? ["--import", "tsx", "server.ts"] : [COMPILED];
 
+const NO_REDIS = new URL("no-redis-on-default-ports.mjs", import.meta.url);
 /** The environment of a server that finds no Redis at localhost:6379, whatever runs on this machine. */
-export const NOTHING_AT_6379 = { NODE_OPTIONS: `--import ${new URL("nothing-at-6379.mjs", import.meta.url)}` };
+export const NO_REDIS_ON_DEFAULT_PORTS = { NODE_OPTIONS: `--import ${NO_REDIS}` };
 
 /** The real server in a process of its own, killed when the test ends at the latest. */
 export function spawnServer(t: Lifetime, args: string[], environment: Record<string, string> = {}) {

@@ -86,7 +86,9 @@ export async function spawnRedisServer(
 
 /** Runs a Redis command on a connection of its own. */
 export async function askRedis(port: number, ...command: string[]): Promise<unknown> {
-  const client = createClient({ socket: { host: "127.0.0.1", port, reconnectStrategy: false } });
+  const client = createClient({
+    socket: { host: "127.0.0.1", port, reconnectStrategy: false, connectTimeout: READY_LIMIT_MS },
+  });
   client.on("error", () => {}); // the command rejects with the same error
   try {
     return await (await client.connect()).sendCommand(command);

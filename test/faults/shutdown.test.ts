@@ -4,7 +4,7 @@ import { connect, type Socket } from "node:net";
 import { describe, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Browser } from "../browser.ts";
-import { spawnServer, spawnServerWith } from "../demo-process.ts";
+import { NO_REDIS_ON_DEFAULT_PORTS, spawnServer, spawnServerWith } from "../demo-process.ts";
 import { parseReplies } from "../raw-http.ts";
 import { askRedis, type SpawnedRedis, spawnRedis } from "../redis-process.ts";
 import { until } from "../wait.ts";
@@ -12,13 +12,6 @@ import { until } from "../wait.ts";
 const AT_ONCE = { concurrency: 6, timeout: 60_000 };
 const STOP_LIMIT_MS = 6000; // the contract's five seconds, and one for a busy machine
 const PAGE = { accept: "text/html" };
-
-const isThere = (port: number) =>
-  askRedis(port, "PING").then(
-    () => true,
-    () => false,
-  );
-const privateOnly = { skip: (await isThere(6379)) && "there is a Redis at localhost:6379" };
 
 function open(t: TestContext, port: number): Socket {
   const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
@@ -177,7 +170,7 @@ const HALF_FORM =
 const FILES = "GET /style.css HTTP/1.1\r\nHost: x\r\n\r\n".repeat(3000);
 
 async function withPrivateRedis(t: TestContext) {
-  const server = spawnServer(t, ["--port", "0"]);
+  const server = spawnServer(t, ["--port", "0"], NO_REDIS_ON_DEFAULT_PORTS);
   const { stdout, ...listening } = await server.listening();
   const redisPort = Number(/^Redis: .*:(\d+) \(private/m.exec(stdout)?.[1]);
   const redisPid = Number(/process_id:(\d+)/.exec(String(await askRedis(redisPort, "INFO", "server")))?.[1]);
@@ -189,7 +182,7 @@ async function withPrivateRedis(t: TestContext) {
   return { server, redisPort, redisPid, ...listening };
 }
 
-describe("a private Redis", { ...AT_ONCE, ...privateOnly }, () => {
+describe("a private Redis", AT_ONCE, () => {
   test("listens on the loopback address only", async (t) => {
     const { redisPort } = await withPrivateRedis(t);
     assert.deepEqual({ ...Object(await askRedis(redisPort, "CONFIG", "GET", "bind")) }, { bind: "127.0.0.1" });

@@ -8,12 +8,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { after, describe, test, type TestContext } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { findProgram } from "../../demo/redis/find-program.mjs";
 import type { Lifetime } from "../child-process.ts";
-import { spawnServer } from "../demo-process.ts";
+import { NO_REDIS_ON_DEFAULT_PORTS, spawnServer } from "../demo-process.ts";
 import { sendRaw } from "../raw-http.ts";
 import { openRedis } from "../redis-connection.ts";
+import { reservedPort } from "../reserved-port.ts";
+import { until } from "../wait.ts";
 
 const { redis, host, port } = await openRedis();
 const guarded = await openRedis();
@@ -22,7 +23,7 @@ await guarded.redis.configSet("requirepass", PASSWORD);
 
 const HERE = ["--redis-host", host, "--redis-port", String(port)];
 const AT_ONCE = { concurrency: 3 };
-const digest = (id: string) => createHash("sha256").update(id).digest("base64url");
+const keySuffix = (id: string) => `sha256:${createHash("sha256").update(id).digest("base64url")}`;
 const linesOf = (output: string) => output.trim().split("\n");
 
 async function listen(t: Lifetime, server: Server): Promise<number> {
@@ -31,16 +32,8 @@ async function listen(t: Lifetime, server: Server): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await once(server.listen(0, "127.0.0.1"), "listening");
-  const free = (server.address() as AddressInfo).port;
-  await once(server.close(), "close");
-  return free;
-}
-
-async function answers(portNumber: number, hostname = "127.0.0.1"): Promise<boolean> {
-  const socket = connect(portNumber, hostname);
+async function answers(portNumber: number): Promise<boolean> {
+  const socket = connect(portNumber, "127.0.0.1");
   try {
     await once(socket, "connect");
     return true;
@@ -49,15 +42,6 @@ async function answers(portNumber: number, hostname = "127.0.0.1"): Promise<bool
   } finally {
     socket.destroy();
   }
-}
-
-/** Waits for it, six seconds at most. */
-async function until(isSo: () => Promise<boolean>): Promise<boolean> {
-  for (let tries = 0; tries < 120; tries++) {
-    if (await isSo()) return true;
-    await sleep(50);
-  }
-  return false;
 }
 
 describe("starting", AT_ONCE, () => {
@@ -103,7 +87,7 @@ describe("the options", () => {
     assert.match(refused.json.error ?? "", /20/);
     assert.equal((await browser.post("/login", { ttl: "20" })).status, 200);
     assert.equal((await browser.post("/login")).json.configured_ttl, 20);
-    const key = `session:${digest(browser.sessionId)}`;
+    const key = `session:${keySuffix(browser.sessionId)}`;
     const deadline = Date.parse((await redis.hGet(key, "created_at")) ?? "") + 20_000;
     assert.ok((await redis.pExpireTime(key)) <= deadline);
   });
@@ -118,8 +102,8 @@ describe("the options", () => {
     const { browser } = await server.listening();
     await browser.post("/login", { username: "hidden" });
     const id = browser.sessionId;
-    assert.equal(await redis.hGet(`session:${digest(id)}`, "username"), "hidden");
-    const everything = [...(await redis.keys("*")), ...Object.values(await redis.hGetAll(`session:${digest(id)}`))];
+    assert.equal(await redis.hGet(`session:${keySuffix(id)}`, "username"), "hidden");
+    const everything = [...(await redis.keys("*")), ...Object.values(await redis.hGetAll(`session:${keySuffix(id)}`))];
     assert.ok(everything.every((kept) => !kept.includes(id)));
   });
 });
@@ -157,7 +141,7 @@ describe("a Redis that wants a password", AT_ONCE, () => {
   }
 });
 
-const REFUSED = await freePort();
+const REFUSED = await reservedPort();
 
 describe("a Redis that was named and is not there", AT_ONCE, () => {
   const absent: [what: string, redisHost: string, portOf: (t: TestContext) => Promise<number>][] = [
@@ -226,8 +210,8 @@ describe("a cluster or a Sentinel that was named", AT_ONCE, () => {
     ["neither host nor port", "localhost", []],
   ] as const) {
     test(`is a Sentinel at port ${SENTINEL_PORT}, and no private Redis, where somebody names ${what}`, async (t) => {
-      if (await answers(SENTINEL_PORT, sentinelHost)) return t.skip(`${sentinelHost}:${SENTINEL_PORT} is taken`);
-      const { code, stdout, stderr } = await spawnServer(t, [...args, "--redis-sentinel", "mymaster"]).end();
+      const server = spawnServer(t, [...args, "--redis-sentinel", "mymaster"], NO_REDIS_ON_DEFAULT_PORTS);
+      const { code, stdout, stderr } = await server.end();
       assert.deepEqual([code, linesOf(stderr).length, stdout], [1, 1, ""], stderr);
       assert.ok(stderr.startsWith(`No Redis at ${sentinelHost}:${SENTINEL_PORT} (Sentinel of mymaster) (`), stderr);
     });
@@ -281,7 +265,7 @@ describe("stopping", AT_ONCE, () => {
 });
 
 async function startWithPrivateRedis(t: TestContext) {
-  const server = spawnServer(t, ["--port", "0"]);
+  const server = spawnServer(t, ["--port", "0"], NO_REDIS_ON_DEFAULT_PORTS);
   const { stdout, browser } = await server.listening();
   const said = linesOf(stdout).filter((line) => /private/i.test(line));
   assert.equal(said.length, 1, stdout);
@@ -291,45 +275,28 @@ async function startWithPrivateRedis(t: TestContext) {
   return { server, redisPort, browser };
 }
 
-const isRedisHere = await answers(6379, "localhost");
-
-describe(
-  "where no Redis is named and none is at localhost:6379",
-  { ...AT_ONCE, skip: isRedisHere && "there is a Redis at localhost:6379" },
-  () => {
-    for (const signal of ["SIGTERM", "SIGINT"] as const) {
-      test(`a private Redis serves, is said in one line, and is gone after ${signal}`, async (t) => {
-        const { server, redisPort, browser } = await startWithPrivateRedis(t);
-        assert.equal((await browser.post("/login")).status, 200);
-        const { code, stderr } = await server.stop(signal);
-        assert.deepEqual([code, stderr], [0, ""]);
-        assert.equal(await answers(redisPort), false);
-      });
-    }
-
-    for (const [signal, how] of [
-      ["SIGKILL", "is killed"],
-      ["SIGHUP", "loses its terminal"],
-    ] as const) {
-      test(`the private Redis is gone soon after the server ${how}: ${signal}`, async (t) => {
-        const { server, redisPort } = await startWithPrivateRedis(t);
-        await server.stop(signal);
-        assert.ok(await until(async () => !(await answers(redisPort))), "still there");
-      });
-    }
-
-    test("the private Redis is gone after a start that fails", async (t) => {
-      const folder = await mkdtemp(join(tmpdir(), "redis-server-"));
-      t.after(() => rm(folder, { recursive: true }));
-      const log = join(folder, "arguments");
-      const script = `#!/bin/sh\necho "$@" >> ${log}\nexec ${findProgram("redis-server", "valkey-server")} "$@"\n`;
-      await writeFile(join(folder, "redis-server"), script, { mode: 0o755 });
-      const taken = String(await listen(t, createServer()));
-      const environment = { PATH: `${folder}:${process.env["PATH"]}` };
-      const { code, stderr } = await spawnServer(t, ["--port", taken], environment).end();
-      assert.deepEqual([code, linesOf(stderr).length], [1, 1]);
-      const redisPort = Number(/--port (\d+)/.exec(await readFile(log, "utf8"))?.[1]);
+describe("where no Redis is named and none is at localhost:6379", AT_ONCE, () => {
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    test(`a private Redis serves, is said in one line, and is gone after ${signal}`, async (t) => {
+      const { server, redisPort, browser } = await startWithPrivateRedis(t);
+      assert.equal((await browser.post("/login")).status, 200);
+      const { code, stderr } = await server.stop(signal);
+      assert.deepEqual([code, stderr], [0, ""]);
       assert.equal(await answers(redisPort), false);
     });
-  },
-);
+  }
+
+  test("the private Redis is gone after a start that fails", async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), "redis-server-"));
+    t.after(() => rm(folder, { recursive: true }));
+    const log = join(folder, "arguments");
+    const script = `#!/bin/sh\necho "$@" >> ${log}\nexec ${findProgram("redis-server", "valkey-server")} "$@"\n`;
+    await writeFile(join(folder, "redis-server"), script, { mode: 0o755 });
+    const taken = String(await listen(t, createServer()));
+    const environment = { ...NO_REDIS_ON_DEFAULT_PORTS, PATH: `${folder}:${process.env["PATH"]}` };
+    const { code, stderr } = await spawnServer(t, ["--port", taken], environment).end();
+    assert.deepEqual([code, linesOf(stderr).length], [1, 1]);
+    const redisPort = Number(/--port (\d+)/.exec(await readFile(log, "utf8"))?.[1]);
+    assert.equal(await answers(redisPort), false);
+  });
+});
