@@ -1,23 +1,25 @@
 /**
  * A session store for Redis in one file. It needs a connected `redis` client and nothing else.
  *
- * A session is a Redis hash, and its key always has an expiry:
+ * A session is a Redis hash, and its key always has an expiry. These fields are reserved for the store, and so are
+ * `session_user`, which `user-sessions.ts` writes, and `ttl`:
  *
  *     session:{id}
- *       username         = andrew                  whatever the application keeps
- *       session_ttl      = 1800                    idle timeout in seconds; reserved
- *       created_at       = 2026-04-08T12:34:56Z    for people, by the application's clock; reserved
- *       last_accessed_at = 2026-04-08T12:40:10Z    for people, by the application's clock; reserved
- *       session_deadline = 1778243696              absolute timeout: Unix time in seconds, by Redis' clock; reserved
+ *       session_ttl      = 1800                    idle timeout in seconds
+ *       session_deadline = 1778243696              absolute timeout: Unix time in seconds, by Redis' clock
+ *       created_at       = 2026-04-08T12:34:56Z    for people, by the application's clock
+ *       last_accessed_at = 2026-04-08T12:40:10Z    for people, by the application's clock
+ *       username         = andrew                  and whatever else the application keeps
  *
  * Two timeouts end a session. Each read and each write resets the idle timeout (sliding expiration). The absolute
- * timeout is fixed when the session is created. Redis keeps both as the expiry of the key, so the clocks of the
- * application servers do not matter.
+ * timeout is fixed when the session is created. Redis keeps both as the expiry of the key, so it does not matter if
+ * the clocks of the application servers differ. Redis 7.0 or newer, or Valkey.
  *
  * The main danger is a race: a slow request reads the session, the user logs out, and the request then writes what it
  * has read, which brings the session back. So each operation is one Lua script that first checks that the session
  * exists: one atomic step, one round trip. "No such session" is an ordinary result. Exceptions are for wrong arguments
  * and for a Redis that is unavailable.
+ * `undefined` and a string that cannot be an ID are IDs of no session.
  */
 import { createHash, randomBytes } from "node:crypto";
 
@@ -27,7 +29,7 @@ export type FieldTypes = Record<string, FieldType>;
 /** The default, for a store without the option `fields`: any field, each read as text. */
 export type TextFields = Record<string, typeof String>;
 
-type Value<Type> = Type extends typeof String
+type ValueOf<Type> = Type extends typeof String
   ? string
   : Type extends typeof Number
     ? number
@@ -38,18 +40,19 @@ type Value<Type> = Type extends typeof String
 /** What is written to a session. A field given as `null` is removed, one given as `undefined` is left alone. */
 export type SessionData<Fields extends FieldTypes = TextFields> = string extends keyof Fields
   ? Record<string, string | number | null | undefined>
-  : { [Field in keyof Fields]?: Value<Fields[Field]> | null | undefined };
+  : { [Field in keyof Fields]?: ValueOf<Fields[Field]> | null | undefined };
 
 /**
  * A session as it is read: an object without a prototype, so that a field named `constructor` is there only if it was
- * written. Any field may be missing. Besides the reserved fields it has `ttl`, the seconds left, rounded up.
- * Without the option `fields`, every value is text, that of `ttl` too.
+ * written. Any field may be missing, but not the reserved ones. `ttl` is the seconds left, rounded up; it is not stored.
+ * Without the option `fields`, every value is text, those of the reserved fields too.
  */
-export type Session<Fields extends FieldTypes = TextFields> = string extends keyof Fields
-  ? Record<string, string | undefined> & Record<keyof typeof RESERVED_FIELDS, string>
-  : { [Field in keyof Fields]?: Value<Fields[Field]> } & {
-      [Field in keyof typeof RESERVED_FIELDS]: Value<(typeof RESERVED_FIELDS)[Field]>;
-    } & { session_user?: string };
+export type Session<Fields extends FieldTypes = TextFields> = { [Field in keyof Fields]?: ValueOf<Fields[Field]> } & {
+  [Field in keyof typeof RESERVED_FIELDS]: IsText<Fields> extends true
+    ? string
+    : ValueOf<(typeof RESERVED_FIELDS)[Field]>;
+} & { session_user?: string };
+type IsText<Fields> = TextFields extends Fields ? (Fields extends TextFields ? true : false) : false;
 
 /** The fields that `incrementField` takes: those declared as `Number`. */
 export type NumberField<Fields extends FieldTypes = TextFields> = string extends keyof Fields
@@ -67,7 +70,7 @@ export interface RedisSessionStoreOptions<Fields extends FieldTypes = TextFields
   redis: RedisScripting;
   /** What every key begins with. Default: `session:`. */
   prefix?: string;
-  /** Idle timeout in seconds, for sessions that are created without one. Default: 1800. At most `absoluteTtl`. */
+  /** Idle timeout in seconds, for sessions that are created without one. Default: 1800, or `absoluteTtl` if less. */
   ttl?: number;
   /**
    * Absolute timeout: seconds from creation to the end of a session, however active it is, for sessions that are
@@ -76,8 +79,9 @@ export interface RedisSessionStoreOptions<Fields extends FieldTypes = TextFields
   absoluteTtl?: number;
   /**
    * What each field holds: `{ username: String, page_views: Number, admin: Boolean, cart: JSON }`. Values are then
-   * checked when they are written, and read with that type. A stored value that does not have it, because another
-   * program wrote it, is left out of what is read. Default: any field, strings and finite numbers in, text out.
+   * checked when they are written, and read with that type. A stored value that cannot be read as its type, because
+   * another program wrote it, is left out; a field that is not declared is read as text. Default: any field, strings
+   * and finite numbers in, text out.
    */
   fields?: Fields;
   /**
@@ -85,13 +89,16 @@ export interface RedisSessionStoreOptions<Fields extends FieldTypes = TextFields
    * signs everybody out. Default: false.
    */
   hashIds?: boolean;
-  /** Milliseconds within which every operation resolves or rejects, whatever Redis does. Default: 1000. */
+  /**
+   * Milliseconds within which every operation resolves or rejects, whatever Redis does. Default: 1000. If our own event
+   * loop is blocked at that moment, it gets some 100 ms more to read the replies that have arrived.
+   */
   timeoutMs?: number;
-  /** The most bytes that the names and values of fields may have in one write. Default: 4096. */
+  /** The most bytes that the names and values of fields may have in one write, not in all. Default: 4096. */
   maxWriteBytes?: number;
 }
 
-/** The timeouts of one session, in seconds. Default: those of the store. */
+/** The timeouts of one session, in seconds. Default: those of the store; the idle timeout at most the absolute one. */
 export interface SessionTimeouts {
   ttl?: number | undefined;
   absoluteTtl?: number | undefined;
@@ -99,7 +106,7 @@ export interface SessionTimeouts {
 
 /**
  * Redis cannot be reached, refuses a command, or did not reply in time. It is not known whether the session exists, or
- * whether a write took effect. Reply with 503 and leave the cookie alone: the user is still signed in.
+ * whether a write took effect or still will. Reply with 503 and leave the cookie alone: the session may still exist.
  */
 export class RedisUnavailableError extends Error {
   override readonly name = "RedisUnavailableError";
@@ -118,9 +125,11 @@ const RESERVED_NAMES = new Set([...Object.keys(RESERVED_FIELDS), "session_user"]
 
 const MAX_ABSOLUTE_TTL = 3_153_600_000; // seconds: 100 years
 const MAX_TIMEOUT_MS = 2_147_483_647; // a longer timer fires at once
-// A timer that fires this late shows that our own event loop was blocked; replies that came meanwhile get this long.
+const MAX_STRING_BYTES = 536_870_912; // of Redis
+// A timer that fires this late shows that our own event loop was blocked. Replies may have arrived meanwhile: wait on.
 const LATE_TIMER_MS = 50;
 const GRACE_MS = 100;
+const MAX_EXTENSIONS = 3;
 
 /** Fields as Redis holds them, the reserved ones included. A `Map`, because a field may be named `__proto__`. */
 export type StoredFields = Map<string, string>;
@@ -136,15 +145,15 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
   readonly #maxWriteBytes: number;
 
   constructor(options: RedisSessionStoreOptions<Fields>) {
-    const { redis, prefix = "session:", ttl = 1800, absoluteTtl = 2_592_000, fields, hashIds = false } = options;
-    const { timeoutMs = 1000, maxWriteBytes = 4096 } = options;
+    const { redis, prefix = "session:", absoluteTtl = 2_592_000, ttl = Math.min(1800, absoluteTtl) } = options;
+    const { fields, hashIds = false, timeoutMs = 1000, maxWriteBytes = 4096 } = options;
     assertClient(redis);
     assertType("prefix", prefix, "string");
     assertType("hashIds", hashIds, "boolean");
     assertWhole("absoluteTtl", absoluteTtl, MAX_ABSOLUTE_TTL, "seconds");
     assertWhole("ttl", ttl, absoluteTtl, "seconds");
     assertWhole("timeoutMs", timeoutMs, MAX_TIMEOUT_MS, "milliseconds");
-    assertWhole("maxWriteBytes", maxWriteBytes, Number.MAX_SAFE_INTEGER, "bytes");
+    assertWhole("maxWriteBytes", maxWriteBytes, MAX_STRING_BYTES, "bytes");
     if (fields !== undefined) assertFieldTypes(fields);
     this.#redis = redis;
     this.prefix = prefix;
@@ -156,7 +165,10 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
     this.#maxWriteBytes = maxWriteBytes;
   }
 
-  /** Creates a session and returns its ID: 32 random bytes in base64url, 43 characters. Reserved fields are left out. */
+  /**
+   * Creates a session and returns its ID: 32 random bytes in base64url, 43 characters. Reserved fields in `data` are
+   * left out. Like every write, it throws a `TypeError` for a wrong value and a `RangeError` for too many bytes.
+   */
   async createSession(data = {} as SessionData<Fields>, timeouts: SessionTimeouts = {}): Promise<string> {
     const fields = this.newFields(data, timeouts);
     const id = newSessionId();
@@ -173,7 +185,10 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
     return reply === null ? null : this.#toSession(reply as unknown[]);
   }
 
-  /** Writes the fields given, and leaves the others as they are. `false` if there is no such session. */
+  /**
+   * Writes the fields given, removes those given as `null`, and resets the idle timeout. `false` if there is no such
+   * session.
+   */
   async updateSession(id: string | undefined, data: SessionData<Fields>): Promise<boolean> {
     const changes = Array.from(this.encode(data));
     const written = changes.filter(([, text]) => text !== null).flat();
@@ -183,9 +198,11 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
 
   /**
    * Adds to a field, which counts as 0 if it is missing, and returns the new number. `null` if there is no such session.
-   * Throws a `TypeError` if the field holds no integer, and a `RangeError` if the sum is not a safe integer.
+   * Throws a `TypeError` if the field holds no integer, and a `RangeError` if the field is reserved, or the amount or the
+   * sum is not a safe integer.
    */
   async incrementField(id: string | undefined, field: NumberField<Fields>, amount = 1): Promise<number | null> {
+    assertType("field", field, "string");
     if (RESERVED_NAMES.has(field)) throw new RangeError(`field must not be a reserved one; got ${field}`);
     if (!Number.isSafeInteger(amount)) throw new RangeError(`amount must be a safe integer; got ${String(amount)}`);
     if (this.#fieldTypes && this.#fieldTypes.get(field) !== Number) {
@@ -199,7 +216,10 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
     return sum === null ? null : Math.max(Number.MIN_SAFE_INTEGER, Math.min(Number(sum), Number.MAX_SAFE_INTEGER));
   }
 
-  /** Sets the session's own idle timeout, in seconds, and resets it. `false` if there is no such session. */
+  /**
+   * Sets the session's own idle timeout, in seconds, and resets it: 1 to the store's `absoluteTtl`, else a `RangeError`.
+   * `false` if there is no such session.
+   */
   async setSessionTtl(id: string | undefined, ttl: number): Promise<boolean> {
     assertWhole("ttl", ttl, this.absoluteTtl, "seconds");
     return (await this.#run("set_ttl", id, [String(ttl)])) !== null;
@@ -223,7 +243,8 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
    * fields as in an update. `null` if there is no such session; of several rotations at once, one succeeds.
    *
    * The two keys may live on two nodes of a cluster, so there are two steps: the old session is taken, then the new one
-   * created. If Redis fails between them, the user has to log in again. Two IDs never open one session.
+   * created. If Redis fails between them, the user has to log in again. Two IDs never open one session. An operation that
+   * was started with the old ID finds no session; do not clear the cookie for it, because it may hold the new ID by then.
    */
   async rotateSession(id: string | undefined, data = {} as SessionData<Fields>): Promise<string | null> {
     const newId = newSessionId();
@@ -235,7 +256,7 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
     return (await this.#run("delete", id)) !== null;
   }
 
-  /** The Redis key of a session, to look it up with other tools. A digest never is the key of an ID. */
+  /** The Redis key of a session, to look it up with other tools. */
   keyOf(id: string): string {
     return this.prefix + (this.#hashIds ? `sha256:${createHash("sha256").update(id).digest("base64url")}` : id);
   }
@@ -244,7 +265,7 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
 
   /** The hash of a new session, before its ID and its deadline are known. Throws if an argument is wrong. */
   protected newFields(data: SessionData<Fields>, timeouts: SessionTimeouts): StoredFields {
-    const { absoluteTtl = this.absoluteTtl, ttl = this.#ttl } = timeouts;
+    const { absoluteTtl = this.absoluteTtl, ttl = Math.min(this.#ttl, absoluteTtl) } = timeouts;
     assertWhole("absoluteTtl", absoluteTtl, MAX_ABSOLUTE_TTL, "seconds");
     assertWhole("ttl", ttl, absoluteTtl, "seconds");
     const now = timestamp();
@@ -282,7 +303,7 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
   }
 
   /**
-   * Deletes the session at a key, if a user is given only if it is theirs. Returns the session's user, which is empty if
+   * Deletes the session at a key; if a user is given, only if it is theirs. Returns the session's user, which is empty if
    * it names none; `null` if there is no such session.
    */
   protected async deleteKey(key: string, timeLimit: number, user?: string): Promise<string | null> {
@@ -317,17 +338,21 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
    * `RedisUnavailableError`.
    */
   protected async evaluate(script: Script, key: string, args: string[], timeLimit: number): Promise<unknown> {
-    const input = { keys: [key], arguments: args };
-    const evaluating = this.#redis.evalSha(script.sha1, input).catch((error: unknown) => {
-      if (messageOf(error).startsWith("NOSCRIPT")) return this.#redis.eval(script.source, input);
-      throw error;
-    });
     try {
-      return await settleBy(timeLimit, this.#timeoutMs, evaluating);
+      return await settleBy(timeLimit, this.#timeoutMs, this.#send(script, { keys: [key], arguments: args }));
     } catch (error) {
       if (error instanceof RedisUnavailableError) throw error;
       if (messageOf(error).startsWith("WRONGTYPE")) return null;
       throw new RedisUnavailableError(messageOf(error), { cause: error });
+    }
+  }
+
+  async #send(script: Script, input: { keys: string[]; arguments: string[] }): Promise<unknown> {
+    try {
+      return await this.#redis.evalSha(script.sha1, input);
+    } catch (error) {
+      if (messageOf(error).startsWith("NOSCRIPT")) return this.#redis.eval(script.source, input);
+      throw error;
     }
   }
 
@@ -370,32 +395,34 @@ export function defineScript(source: string): Script {
 }
 
 /**
- * The rules of a session. KEYS: its key. ARGV: the operation, the time for people, the absolute timeout in seconds, and
- * what the operation takes. Returns false, which is `null` in JavaScript, if there is no such session.
+ * The rules of a session. KEYS: its key. ARGV: the operation, the application's time, the store's absolute timeout in
+ * seconds, and what the operation takes. Returns false, which is `null` in JavaScript, if there is no such session.
  *
  * All operations are one script: with a script for each, a server that has cached only one of two pipelined scripts
- * would run them out of order. Only Redis' own clock decides when a session ends.
+ * would run them out of order. Redis' own clock alone decides when a session ends; `app_time` is stored for people.
  */
 export const SESSION_SCRIPT = defineScript(`
-local key, operation, now, call = KEYS[1], ARGV[1], ARGV[2], redis.call
+local key, operation, app_time, call = KEYS[1], ARGV[1], ARGV[2], redis.call
 
-if operation == "create" then
-  local idle, time, fields = ARGV[4] * 1000, call("TIME")[1], cjson.decode(ARGV[6])
-  local deadline = tonumber(ARGV[5]) or time + ARGV[3]
-  if deadline <= tonumber(time) then return false end
-  -- If the ACL denied one of these after HSET, a key without an expiry would stay.
-  if not (redis.acl_check_cmd("PEXPIRE", key, idle) and redis.acl_check_cmd("PEXPIREAT", key, 1, "LT")) then
-    return redis.error_reply("NOPERM this user has no permissions to run the 'pexpire' or 'pexpireat' command")
+if operation == "create" then -- ARGV: idle timeout, deadline (of a session that is rotated, else ""), fields as JSON
+  local idle, redis_time, fields = ARGV[4] * 1000, tonumber(call("TIME")[1]), cjson.decode(ARGV[6])
+  local deadline = tonumber(ARGV[5]) or redis_time + ARGV[3]
+  if deadline <= redis_time then return false end
+  -- Check first that the user may set an expiry: otherwise HSET would succeed, PEXPIRE fail, and the key never expire.
+  if not (redis.acl_check_cmd("PEXPIRE", key, 1) and redis.acl_check_cmd("PEXPIREAT", key, 1, "LT")) then
+    return redis.error_reply("NOPERM this user may not run PEXPIRE and PEXPIREAT")
   end
+  -- In parts of 500 fields, because unpack returns at most some 8000 values.
+  for i = 1, #fields, 1000 do call("HSET", key, unpack(fields, i, math.min(i + 999, #fields))) end
   call("HSET", key, "session_deadline", deadline)
-  for i = 1, #fields, 1000 do call("HSET", key, unpack(fields, i, math.min(i + 999, #fields))) end -- Lua's limit is 8000
   call("PEXPIRE", key, idle)
-  call("PEXPIREAT", key, deadline * 1000, "LT")
+  call("PEXPIREAT", key, deadline * 1000, "LT") -- LT: only if that is earlier
   return 1
 end
 
--- No session, no write: this is what keeps a session dead once it is gone. A hash without these fields is no session.
-local fields, ttl, created, accessed, deadline, user
+-- No session, no write: this keeps a session dead once it is gone. A hash that lacks one of these fields is no session.
+-- One HGETALL is cheaper than HMGET and HGETALL.
+local fields, ttl, created, accessed, deadline
 if operation == "read" or operation == "peek" or operation == "take" then
   fields = call("HGETALL", key)
   for i = 1, #fields, 2 do
@@ -406,43 +433,49 @@ if operation == "read" or operation == "peek" or operation == "take" then
     elseif field == "session_deadline" then deadline = value end
   end
 else
-  local values = call("HMGET", key, "session_ttl", "created_at", "last_accessed_at", "session_deadline", "session_user")
-  ttl, created, accessed, deadline, user = values[1], values[2], values[3], values[4], values[5]
+  local values = call("HMGET", key, "session_ttl", "created_at", "last_accessed_at", "session_deadline")
+  ttl, created, accessed, deadline = values[1], values[2], values[3], values[4]
 end
 ttl = tonumber(ttl)
 if not (ttl and ttl >= 1 and ttl <= 3153600000 and ttl % 1 == 0 and created and accessed) then return false end
 
 local result = 1
-if operation == "increment" then
+if operation == "increment" then -- ARGV: field, amount
   result = call("HINCRBY", key, ARGV[4], ARGV[5])
-  if result > 9007199254740991 or result < -9007199254740991 then -- JavaScript could not tell it exactly: undo it
-    call("HINCRBY", key, ARGV[4], string.format("%.0f", 0 - ARGV[5]))
+  if result > 9007199254740991 or result < -9007199254740991 then -- JavaScript cannot represent it exactly: undo it
+    call("HINCRBY", key, ARGV[4], 0 - ARGV[5])
     return redis.error_reply("ERR increment or decrement would overflow")
   end
-elseif operation == "update" then
+elseif operation == "update" then -- ARGV: fields to write and names of fields to remove, as JSON
   local written, removed = cjson.decode(ARGV[4]), cjson.decode(ARGV[5])
   for i = 1, #written, 1000 do call("HSET", key, unpack(written, i, math.min(i + 999, #written))) end
   for i = 1, #removed, 1000 do call("HDEL", key, unpack(removed, i, math.min(i + 999, #removed))) end
-elseif operation == "set_ttl" then
-  ttl = ARGV[4]
+elseif operation == "set_ttl" then -- ARGV: idle timeout
+  ttl = tonumber(ARGV[4])
   call("HSET", key, "session_ttl", ttl)
-elseif operation == "delete" then
-  result = user or ""
-  if ARGV[4] and ARGV[4] ~= result then return false end
 elseif operation == "take" then
-  call("HSET", key, "last_accessed_at", now) -- a full Redis refuses this, and then DEL below does not run either
+  call("HSET", key, "last_accessed_at", app_time) -- If memory is full, this fails, and DEL below does not run.
+elseif operation == "delete" then -- ARGV: the user to whom the session must belong, if that matters
+  local user = call("HMGET", key, "session_user")[1] or ""
+  if ARGV[4] and ARGV[4] ~= user then return false end
+  call("DEL", key)
+  return user
 end
 
--- Reset the idle timeout, but at most once a second, because a write costs more than a read and goes to every replica.
--- If the expiry is the deadline already, only last_accessed_at is written, once a second too.
+-- Reset the idle timeout at most once a second (twice if it is one second), because a write costs more than a read and
+-- goes to every replica. An expiry that has reached the deadline cannot move: then only last_accessed_at is updated.
 local idle, left = ttl * 1000, call("PTTL", key)
-local is_due = left <= idle - (idle > 1000 and 1000 or 500) and operation ~= "peek" and operation ~= "delete"
-if is_due and accessed >= now and call("PEXPIRETIME", key) == (tonumber(deadline) or 0) * 1000 then is_due = false end
-if operation == "set_ttl" or operation == "take" then is_due = true end
+local resets = operation == "set_ttl" or operation == "take"
+if not resets and operation ~= "peek" and left <= idle - (idle > 1000 and 1000 or 500) then
+  resets = accessed < app_time or call("PEXPIRETIME", key) ~= (tonumber(deadline) or 0) * 1000
+end
 
--- An expiry that somebody removed or moved is put right by any operation. If the deadline has passed, that deletes the key.
-if is_due or left < 0 or left > idle or not deadline then
-  if not tonumber(deadline) then -- written by another of the guide's demos: the absolute timeout begins now
+-- An expiry that somebody removed or moved too far is repaired, by a peek too. If the deadline has passed, PEXPIREAT
+-- deletes the key.
+if resets or left < 0 or left > idle or not deadline then
+  deadline = tonumber(deadline)
+  if not (deadline and deadline >= 1 and deadline <= 1e11 and deadline % 1 == 0) then
+    -- A program that knows no deadline wrote the session, such as the guide's other demos: the absolute timeout begins now.
     deadline = call("TIME")[1] + ARGV[3]
     call("HSET", key, "session_deadline", deadline)
     if fields then fields[#fields + 1], fields[#fields + 2] = "session_deadline", tostring(deadline) end
@@ -451,15 +484,15 @@ if is_due or left < 0 or left > idle or not deadline then
   left = call("PEXPIREAT", key, deadline * 1000, "LT") == 0 and idle or call("PTTL", key)
   if left < 0 then return false end
 end
-if is_due then
-  call("HSET", key, "last_accessed_at", now)
-  if fields then fields[#fields + 1], fields[#fields + 2] = "last_accessed_at", now end
+if resets then
+  call("HSET", key, "last_accessed_at", app_time)
+  if fields then fields[#fields + 1], fields[#fields + 2] = "last_accessed_at", app_time end
 end
 
-if operation == "read" or operation == "peek" then
-  fields[#fields + 1] = left
-elseif operation == "delete" or operation == "take" then
+if operation == "take" then
   call("DEL", key)
+elseif fields then
+  fields[#fields + 1] = left
 end
 return fields or result
 `);
@@ -561,6 +594,7 @@ function assertFieldTypes(fields: FieldTypes): void {
   const declared = Object.entries(Object(fields) as FieldTypes);
   if (declared.length === 0) throw new TypeError("fields must declare at least one field");
   for (const [field, type] of declared) {
+    assertType("field", field, "string");
     if (RESERVED_NAMES.has(field)) throw new TypeError(`fields must not declare the reserved field ${field}`);
     if (![String, Number, Boolean, JSON].some((known) => known === type)) {
       throw new TypeError(`fields: ${field} must be String, Number, Boolean or JSON; got ${typeof type}`);
@@ -574,9 +608,10 @@ function messageOf(error: unknown): string {
 
 function toIncrementError(field: string, error: unknown): unknown {
   const message = messageOf(error);
-  if (message.includes("not an integer")) return new TypeError(`${field} does not hold an integer`, { cause: error });
+  if (message.includes("hash value is not an integer"))
+    return new TypeError(`${field} does not hold an integer`, { cause: error });
   if (message.includes("would overflow")) {
-    return new RangeError(`${field} would not be a safe integer any more`, { cause: error });
+    return new RangeError(`${field} would be no safe integer`, { cause: error });
   }
   return error;
 }
@@ -584,7 +619,7 @@ function toIncrementError(field: string, error: unknown): unknown {
 /** The outcome of `work`, if it is there by the time limit; else a `RedisUnavailableError`. */
 function settleBy(timeLimit: number, timeoutMs: number, work: Promise<unknown>): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const wait: Wait = { timeoutMs, due: timeLimit, reject, timer: undefined };
+    const wait: Wait = { timeoutMs, due: timeLimit, extensions: 0, reject, timer: undefined };
     wait.timer = setTimeout(giveUp, timeLimit - performance.now(), wait);
     work.then(
       (value) => {
@@ -602,6 +637,7 @@ function settleBy(timeLimit: number, timeoutMs: number, work: Promise<unknown>):
 interface Wait {
   timeoutMs: number;
   due: number;
+  extensions: number;
   reject: (error: unknown) => void;
   timer: NodeJS.Timeout | undefined;
 }
@@ -609,9 +645,10 @@ interface Wait {
 /** If the timer fired late, our own event loop was blocked, and the reply may be waiting to be read: then wait on. */
 function giveUp(wait: Wait): void {
   const now = performance.now();
-  if (now - wait.due < LATE_TIMER_MS) {
+  if (now - wait.due < LATE_TIMER_MS || wait.extensions === MAX_EXTENSIONS) {
     wait.reject(new RedisUnavailableError(`Redis did not reply within ${String(wait.timeoutMs)} ms`));
   } else {
+    wait.extensions += 1;
     wait.due = now + GRACE_MS;
     wait.timer = setTimeout(giveUp, GRACE_MS, wait);
   }

@@ -34,7 +34,6 @@ describe("the constructor", () => {
     [{ prefix: 1 }, "TypeError", /^prefix must be a string; got number$/],
     [{ hashIds: "yes" }, "TypeError", /^hashIds must be a boolean; got string$/],
     [{ absoluteTtl: 99, ttl: 100 }, "RangeError", /^ttl must be .* from 1 to 99; got 100$/],
-    [{ absoluteTtl: 1000 }, "RangeError", /^ttl must be .* from 1 to 1000; got 1800$/],
     [{ ttl: 2_592_001 }, "RangeError", /^ttl must be .* from 1 to 2592000; got 2592001$/],
     [{ absoluteTtl: 0 }, "RangeError", /^absoluteTtl must be .*; got 0$/],
     [{ absoluteTtl: 3_153_600_001 }, "RangeError", /^absoluteTtl must be .*; got 3153600001$/],
@@ -79,7 +78,6 @@ describe("an operation rejects before Redis is asked, and changes nothing", () =
 
   test("for a ttl above the session's own absoluteTtl", async () => {
     const message = "ttl must be a whole number of seconds from 1 to 49; got 50";
-    await assertRejects("RangeError", message, (store) => store.createSession({}, { absoluteTtl: 49 }));
     await assertRejects("RangeError", message, (store) => store.createSession({}, { ttl: 50, absoluteTtl: 49 }));
   });
 
@@ -156,6 +154,13 @@ describe("an operation rejects before Redis is asked, and changes nothing", () =
     assert.equal(Object.keys((await store.getSession(id))!).length, 5);
   });
 
+  for (const field of [undefined, 5, Symbol("x"), ["session_ttl"]]) {
+    test(`for a field that is ${typeof field} ${String(field)}`, () =>
+      assertRejects("TypeError", /^field must be a string; got /, (store, id) =>
+        store.incrementField(id, field as unknown as string),
+      ));
+  }
+
   for (const amount of [1.5, NaN, Infinity, 2 ** 53, -(2 ** 53), "1", 1n, null]) {
     test(`for an amount that is ${typeof amount} ${String(amount)}`, () =>
       assertRejects("RangeError", new RegExp(`^amount must be .*; got ${String(amount)}$`), (store, id) =>
@@ -166,12 +171,12 @@ describe("an operation rejects before Redis is asked, and changes nothing", () =
 
 describe("incrementField changes nothing and rejects", () => {
   const sums: [held: string, amount: number, name: string, message: RegExp][] = [
-    ["9223372036854775807", 1, "RangeError", /^page_views would not be a safe integer/],
-    ["-9223372036854775808", -1, "RangeError", /^page_views would not be a safe integer/],
-    ["9007199254740991", 1, "RangeError", /^page_views would not be a safe integer/],
-    ["-9007199254740991", -1, "RangeError", /^page_views would not be a safe integer/],
-    ["9007199254740993", 0, "RangeError", /^page_views would not be a safe integer/],
-    ["9223372036854775807", -1, "RangeError", /^page_views would not be a safe integer/],
+    ["9223372036854775807", 1, "RangeError", /^page_views would be no safe integer/],
+    ["-9223372036854775808", -1, "RangeError", /^page_views would be no safe integer/],
+    ["9007199254740991", 1, "RangeError", /^page_views would be no safe integer/],
+    ["-9007199254740991", -1, "RangeError", /^page_views would be no safe integer/],
+    ["9007199254740993", 0, "RangeError", /^page_views would be no safe integer/],
+    ["9223372036854775807", -1, "RangeError", /^page_views would be no safe integer/],
     ["andrew", 1, "TypeError", /^page_views does not hold an integer/],
     ["1.5", 1, "TypeError", /^page_views does not hold an integer/],
     ["", 1, "TypeError", /^page_views does not hold an integer/],

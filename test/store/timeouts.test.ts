@@ -117,6 +117,12 @@ describe("the absolute timeout", () => {
     assert.equal(await store.getConfiguredTtl(remembered), 5000);
   });
 
+  test("lowers the idle timeout of a store or a session that names none", async () => {
+    const { store } = openStore(redis, { absoluteTtl: 600 });
+    assert.equal(await store.getConfiguredTtl(await store.createSession()), 600);
+    assert.equal(await store.getConfiguredTtl(await store.createSession({}, { absoluteTtl: 60 })), 60);
+  });
+
   for (const [operation, run] of refreshing) {
     test(`caps the expiry that ${operation} sets`, async () => {
       const { store, key } = openStore(redis, { ttl: 60 });
@@ -160,9 +166,23 @@ describe("the absolute timeout", () => {
     test(`has ended the session for ${operation}, even if somebody removed the expiry`, async () => {
       const { store, key } = openStore(redis, { ttl: 60 });
       await redis.hSet(key(SOME_ID), storedSession(-1));
-      assert.equal(await run(store, SOME_ID), none);
+      const result = await run(store, SOME_ID);
       assert.equal(await redis.exists(key(SOME_ID)), 0);
+      if (operation !== "deleteSession") assert.equal(result, none); // there was a key to delete
     });
+  }
+
+  for (const text of ["nan", "inf", "1e18", "1800000000.0005", "-5", "", "soon"]) {
+    for (const [operation, run] of onSession) {
+      test(`begins anew with ${operation} if somebody has written the deadline "${text}" and removed the expiry`, async () => {
+        const { store, key } = openStore(redis, { ttl: 60 });
+        await redis.hSet(key(SOME_ID), storedSession(0, { session_deadline: text }));
+        const result = await run(store, SOME_ID);
+        assert.ok(result !== null && result !== false);
+        if (operation === "deleteSession") return;
+        assertAbove(await deadlineOf(key(typeof result === "string" ? result : SOME_ID)), Date.now());
+      });
+    }
   }
 
   test("ends a session that is in use", async () => {

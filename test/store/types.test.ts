@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { createClient, createClientPool, createCluster, createSentinel } from "redis";
-import { type Session, type SessionData, RedisSessionStore } from "../../session-store.ts";
+import { type FieldTypes, type Session, type SessionData, RedisSessionStore } from "../../session-store.ts";
 import { openRedis } from "../redis-connection.ts";
 import { assertExpiries, newPrefix } from "../store-under-test.ts";
 
@@ -72,6 +72,17 @@ describe("the types", () => {
     // @ts-expect-error a boolean would come back as text that is always truthy
     await assert.rejects(store.updateSession(id, { admin: false }), TypeError);
     await assertExpiries(redis, prefix);
+  });
+
+  test("claim nothing of fields that are known only at run time", async () => {
+    const fields: FieldTypes = { n: Number };
+    const store = new RedisSessionStore({ redis, prefix: newPrefix(), fields });
+    const session = await store.getSession(await store.createSession({ n: 1 }));
+    const n: unknown = session!["n"];
+    const ttl: number = session!.ttl;
+    // @ts-expect-error its type is not known
+    const text: string = session!["n"];
+    assert.deepEqual([n, ttl, text], [1, 1800, 1]);
   });
 
   test("take an ID as a cookie parser returns it", async () => {

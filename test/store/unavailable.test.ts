@@ -12,6 +12,9 @@ import { enders, onSession, refreshing, writes } from "./every-operation.ts";
 const { redis, connect } = await openRedis();
 
 const operations = [...writes, ...onSession];
+const fail = () => {
+  throw new Error("closed");
+};
 
 describe("every operation rejects with a RedisUnavailableError", () => {
   test("that has a code and a cause", async () => {
@@ -65,6 +68,15 @@ describe("every operation rejects with a RedisUnavailableError", () => {
     await full.redis.expire(key(id), 100);
     assert.equal((await store.getSession(id))!.ttl, "1800", "the idle timeout is reset");
     assert.equal(await store.deleteSession(id), true);
+  });
+});
+
+describe("a client that throws", () => {
+  test("is a RedisUnavailableError for every operation", async () => {
+    const store = new RedisSessionStore({ redis: { evalSha: fail, eval: fail } });
+    for (const [operation, run] of operations) {
+      await assert.rejects(run(store, "A".repeat(43)), { name: "RedisUnavailableError", message: "closed" }, operation);
+    }
   });
 });
 
