@@ -118,7 +118,7 @@ export function labelOf(event, before) {
     rotate: `a new session ID, ${now}`,
     peek: `only a peek, the TTL stays at ${formatSeconds(left)}`,
     elsewhere: `something else than this page moved the TTL to ${formatSeconds(left)}`,
-    use: isLifted ? `the idle timeout is reset, ${now}` : `it was reset less than a second before, ${now}`,
+    use: isLifted || isCapped ? `the idle timeout is reset, ${now}` : `it was reset less than a second before, ${now}`,
   };
   return `${request}: ${says[kind]}${isCapped ? ", because the absolute timeout comes first" : ""}`;
 }

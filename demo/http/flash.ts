@@ -57,6 +57,9 @@ function isFlash(value: unknown): value is Flash {
 }
 
 function isLoggedCommand(value: unknown): value is LoggedCommand {
-  const { text, ms, roundTrip } = value as Partial<LoggedCommand>;
-  return typeof text === "string" && Number.isFinite(ms) && Number.isFinite(roundTrip);
+  const { text, operation, args, outcome, conditions, ms, roundTrip } = value as Partial<LoggedCommand>;
+  const areTexts = [text, operation, outcome, ...(args ?? [null]), ...(conditions ?? [])].every(isText);
+  return areTexts && Number.isFinite(ms) && Number.isFinite(roundTrip);
 }
+
+const isText = (value: unknown) => typeof value === "string";

@@ -39,6 +39,16 @@ export function ttlIn(form: URLSearchParams, maxTtl: number): number {
   return ttl;
 }
 
+/** The absolute timeout in seconds; that of the server if the form names none. */
+export function absoluteTtlIn(form: URLSearchParams, serverAbsoluteTtl: number): number {
+  const text = form.get("absolute_ttl");
+  if (text === null) return serverAbsoluteTtl;
+  const absoluteTtl = wholeNumberIn(text);
+  if (absoluteTtl >= 1 && absoluteTtl <= serverAbsoluteTtl) return absoluteTtl;
+  const sentence = `The absolute timeout must be a whole number of seconds from 1 to ${serverAbsoluteTtl}.`;
+  throw new HttpError(400, sentence, { field: "absolute_ttl" });
+}
+
 export const lastIn = (form: URLSearchParams, field: string) => form.getAll(field).at(-1);
 
 /** Digits only, other than `Number`, which takes `1e3` and `0x10`; 0 for anything else. */

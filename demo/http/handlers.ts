@@ -4,7 +4,7 @@ import type { Page } from "../page/render.ts";
 import { readKeyClock } from "../redis/key-clock.ts";
 import type { DemoSession } from "../store.ts";
 import type { FlashCookie } from "./flash.ts";
-import { lastIn, ttlIn, usernameIn } from "./form.ts";
+import { absoluteTtlIn, lastIn, ttlIn, usernameIn } from "./form.ts";
 import { HttpError } from "./http-error.ts";
 import { htmlReply, jsonReply, redirectHome, type Reply } from "./reply.ts";
 import type { RequestContext } from "./request-context.ts";
@@ -18,6 +18,8 @@ export interface HandlerDependencies {
   page: Page;
   /** Rejects unless every master of Redis replies. */
   ping: () => Promise<unknown>;
+  /** Seconds: the idle timeout of a session for which none is chosen. */
+  ttl: number;
   /** Seconds: the largest TTL that a form may ask for. */
   absoluteTtl: number;
 }
@@ -52,6 +54,11 @@ export class Handlers {
     return htmlReply(html, 200, headers);
   }
 
+  /** The store's script, with the lines of one operation marked. */
+  showScript({ query, port }: RequestContext): Reply {
+    return htmlReply(this.#dependencies.page.renderScript(query.get("operation"), port));
+  }
+
   /** Leaves the cookie of a dead session alone: a log-in may have replaced it since this request was sent. */
   async showSession(context: RequestContext): Promise<Reply> {
     const { store, sessionId } = context;
@@ -75,7 +82,9 @@ export class Handlers {
   async logIn(context: RequestContext): Promise<Reply> {
     const { store, form, sessionId } = context;
     const data = { username: usernameIn(form), page_views: 1 };
-    const id = await store.createSession(data, form.has("ttl") ? { ttl: this.#ttlIn(form) } : {});
+    const absoluteTtl = absoluteTtlIn(form, this.#dependencies.absoluteTtl);
+    const ttl = form.has("ttl") ? ttlIn(form, absoluteTtl) : Math.min(this.#dependencies.ttl, absoluteTtl);
+    const id = await store.createSession(data, { ttl, absoluteTtl });
     if (sessionId !== undefined) await store.deleteSession(sessionId);
     return this.#reply(context, true, { id, notice: "started", headers: this.#setSessionCookie(id) });
   }
@@ -154,7 +163,11 @@ export class Handlers {
       clock,
       notice: shownFlash?.notice,
       mistake,
-      typed: { username: form.get("username") ?? undefined, ttl: lastIn(form, "ttl") },
+      typed: {
+        username: form.get("username") ?? undefined,
+        ttl: lastIn(form, "ttl"),
+        absoluteTtl: lastIn(form, "absolute_ttl"),
+      },
       costs: shownFlash === undefined ? [cost] : [cost, shownFlash],
     };
     return { html: this.#dependencies.page.renderSession(state, port), session };

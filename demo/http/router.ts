@@ -15,6 +15,7 @@ export class Router {
     this.#routes = new Map<string, Route>([
       ["/", { GET: (context) => handlers.showPage(context) }],
       ["/session", { GET: (context) => handlers.showSession(context) }],
+      ["/script", { GET: (context) => handlers.showScript(context) }],
       ["/login", form((context) => handlers.logIn(context))],
       ["/increment", form((context) => handlers.increment(context))],
       ["/ttl", form((context) => handlers.changeTtl(context))],

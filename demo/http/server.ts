@@ -45,7 +45,7 @@ export function createDemoServer(options: DemoServerOptions): Server {
   const assets = loadAssets();
   const cookieSettings = { cookieName: sessionCookie.name, isCookieSecure: secureCookie };
   const page = createPage({ ...cookieSettings, redisAddress: redis.address, ttl, absoluteTtl }, assets);
-  const handlers = new Handlers({ sessionCookie, flashCookie, page, ping: redis.ping, absoluteTtl });
+  const handlers = new Handlers({ sessionCookie, flashCookie, page, ping: redis.ping, ttl, absoluteTtl });
   const router = new Router(handlers, assets);
 
   // A missing Host is refused below, with the headers of every reply.

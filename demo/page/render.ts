@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import ejs from "ejs";
 import { type Asset, viewPath } from "./assets.ts";
+import { createScriptView } from "./script-page.ts";
 import { createSessionView, type PageSettings, type PageState } from "./view-model.ts";
 
 /** What to do after an error that has a page of its own. */
@@ -17,6 +18,8 @@ const ADVICE: Record<number, string> = {
 export interface Page {
   /** `port`: the one that the request came in on, which tells one server of several. */
   renderSession: (state: PageState, port: number | undefined) => string;
+  /** `operation`: whose lines to mark. */
+  renderScript: (operation: string | null, port: number | undefined) => string;
   renderError: (status: number, message: string, port: number | undefined) => string;
 }
 
@@ -31,6 +34,8 @@ export function createPage(settings: PageSettings, assets: Asset[]): Page {
   return {
     renderSession: (state, port) =>
       render({ ...frame, port, content: "/page.ejs", ...createSessionView(settings, state) }),
+    renderScript: (operation, port) =>
+      render({ ...frame, port, content: "/script.ejs", ...createScriptView(operation) }),
     renderError: (status, message, port) => {
       const advice = ADVICE[status] ?? "Nothing was changed. Go back and try something else.";
       return render({ ...frame, port, content: "/error.ejs", status, message, advice });

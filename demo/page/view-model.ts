@@ -1,6 +1,6 @@
-import type { LoggedCommand } from "../redis/command-log.ts";
 import type { KeyClock } from "../redis/key-clock.ts";
 import type { DemoSession } from "../store.ts";
+import { type Cost, costOf, type RequestCost } from "./costs.ts";
 import { NOTICES, type Notice } from "./notices.ts";
 
 /** TTLs that are one click away, in seconds. */
@@ -10,6 +10,12 @@ const TTL_CHOICES = [
   { ttl: 60, label: "1 min" },
   { ttl: 300, label: "5 min" },
   { ttl: 1800, label: "30 min" },
+];
+
+/** Absolute timeouts to choose from, besides that of the server. */
+const ABSOLUTE_CHOICES = [
+  { absoluteTtl: 60, label: "1 min" },
+  { absoluteTtl: 300, label: "5 min" },
 ];
 
 /** What stays the same for as long as the server runs. */
@@ -22,13 +28,6 @@ export interface PageSettings {
   ttl: number;
   /** Seconds: the absolute timeout, and the largest idle timeout. */
   absoluteTtl: number;
-}
-
-/** A request's Redis commands. */
-export interface RequestCost {
-  /** `POST /increment` */
-  request: string;
-  commands: LoggedCommand[];
 }
 
 /** Why a form was refused. */
@@ -49,7 +48,7 @@ export interface PageState {
   notice: Notice | undefined;
   mistake: Mistake | undefined;
   /** What was typed into the form that was refused. */
-  typed: { username: string | undefined; ttl: string | undefined };
+  typed: { username: string | undefined; ttl: string | undefined; absoluteTtl: string | undefined };
   /** The most recent first. */
   costs: RequestCost[];
 }
@@ -73,13 +72,6 @@ export interface Clock {
   text: string;
 }
 
-/** What a click cost, together with the page load that followed it. */
-export interface Cost {
-  title: string;
-  roundTrips: string;
-  requests: { title: string; isOpen: boolean; commands: { text: string; ms: string }[] }[];
-}
-
 /** A text box, and what is wrong with its content. */
 export interface Box {
   value: string | number;
@@ -98,6 +90,8 @@ export interface SessionView {
   ttl: Box;
   largestTtl: number;
   ttlChoices: { ttl: number; label: string }[];
+  absoluteChoices: { absoluteTtl: number; label: string; isChosen: boolean }[];
+  absoluteMistake: string;
   clocks: Clock[];
   fields: [name: string, value: string][];
   costs: Cost[];
@@ -108,7 +102,7 @@ export interface SessionView {
 /** Computes all that the page shows of a session; the templates only place it. */
 export function createSessionView(settings: PageSettings, pageState: PageState): SessionView {
   const { sessionId = "", key = "", mistake, typed, costs } = pageState;
-  const { session, clocks } = liveSession(settings, pageState);
+  const { session, clocks } = liveSession(pageState);
   const view: SessionView = {
     state: stateOf(pageState, session),
     cookie: { name: settings.cookieName, value: sessionId, isSecure: settings.isCookieSecure },
@@ -119,18 +113,45 @@ export function createSessionView(settings: PageSettings, pageState: PageState):
     ttl: { value: typed.ttl ?? session?.session_ttl ?? settings.ttl, mistake: mistakeIn("ttl", mistake) },
     largestTtl: settings.absoluteTtl,
     ttlChoices: TTL_CHOICES.filter(({ ttl }) => ttl <= settings.absoluteTtl),
+    absoluteChoices: absoluteChoicesOf(settings, typed.absoluteTtl),
+    absoluteMistake: mistakeIn("absolute_ttl", mistake),
     clocks,
     fields: Object.entries((session ?? {}) as Record<string, string>).filter(([name]) => name !== "ttl"),
-    costs: costs.length === 0 ? [] : [costOf(costs.toReversed())],
+    costs:
+      costs.length === 0
+        ? []
+        : [costOf(costs.toReversed(), session === null ? undefined : Number(session.session_ttl))],
     ended: undefined,
   };
   return session === null ? view : { ...view, ended: endedView(view, session) };
 }
 
+function absoluteChoicesOf({ absoluteTtl }: PageSettings, typed: string | undefined) {
+  const shorter = ABSOLUTE_CHOICES.filter((choice) => choice.absoluteTtl < absoluteTtl);
+  const choices = [...shorter, { absoluteTtl, label: durationText(absoluteTtl) }];
+  const chosen = choices.find((choice) => String(choice.absoluteTtl) === typed) ?? choices.at(-1);
+  return choices.map((choice) => ({
+    absoluteTtl: choice.absoluteTtl,
+    label: choice.label,
+    isChosen: choice === chosen,
+  }));
+}
+
+/** Seconds in the largest unit that holds them without a rest. */
+function durationText(seconds: number): string {
+  const units: [string, number][] = [
+    ["days", 86_400],
+    ["h", 3600],
+    ["min", 60],
+  ];
+  const [unit, size] = units.find(([, unitSize]) => seconds % unitSize === 0) ?? ["s", 1];
+  return `${seconds / size} ${unit}`;
+}
+
 /** A session that expired between the two commands that read it is no session any more. */
-function liveSession(settings: PageSettings, { session, clock }: PageState) {
+function liveSession({ session, clock }: PageState) {
   if (session === null || clock === undefined || clock.left <= 0) return { session: null, clocks: [] };
-  return { session, clocks: clocksOf(settings, session, clock) };
+  return { session, clocks: clocksOf(session, clock) };
 }
 
 function stateOf({ sessionId }: PageState, session: DemoSession | null): SessionView["state"] {
@@ -160,48 +181,30 @@ const bad = (heading: string, text: string, reason: News["reason"] = ""): News =
 const mistakeIn = (field: string, mistake: Mistake | undefined) => (mistake?.field === field ? mistake.message : "");
 
 /**
- * Both timeouts. The key expires at the one that comes first. If that is the absolute one, the idle one is only known from
- * `last_accessed_at`, which was written by the clock of some server: so it is kept within reason.
+ * Both timeouts, by Redis' clock. The key expires at the one that comes first. If that is the absolute one, the idle one is
+ * only known from `last_accessed_at`, which was written by the clock of some server: so it is kept within reason.
  */
-function clocksOf({ absoluteTtl }: PageSettings, session: DemoSession, { left, now }: KeyClock): Clock[] {
+function clocksOf(session: DemoSession, { left, now }: KeyClock): Clock[] {
   const idleTimeout = Number(session.session_ttl) * 1000;
-  const absoluteLeft = Date.parse(session.created_at) + absoluteTtl * 1000 - now;
-  const idleLeft = Date.parse(session.last_accessed_at) + idleTimeout - now;
-  const isCapped = left > absoluteLeft - 500;
-  const shownIdleLeft = isCapped ? Math.min(Math.max(idleLeft, left), idleTimeout) : left;
+  const deadline = Number(session.session_deadline) * 1000;
+  const isCapped = now + left > deadline - CLOCK_TOLERANCE_MS;
+  const sinceAccess = now - Date.parse(session.last_accessed_at);
+  const idleLeft = isCapped ? Math.min(Math.max(left, idleTimeout - sinceAccess), idleTimeout) : left;
+  const absoluteTimeout = deadline - Date.parse(session.created_at);
   return [
-    { id: "idle", name: "Idle timeout", left: shownIdleLeft, of: idleTimeout, text: secondsText(shownIdleLeft) },
+    { id: "idle", name: "Idle timeout", left: idleLeft, of: idleTimeout, text: secondsText(idleLeft) },
     {
       id: "absolute",
       name: "Absolute timeout",
-      left: isCapped ? left : absoluteLeft,
-      of: absoluteTtl * 1000,
-      text: secondsText(absoluteLeft),
+      left: deadline - now,
+      of: absoluteTimeout,
+      text: secondsText(deadline - now),
     },
   ];
 }
 
+const CLOCK_TOLERANCE_MS = 100;
 const secondsText = (ms: number) => `${Math.ceil(ms / 1000)} s`;
-
-/** `requests`: the click first, then the page load. */
-function costOf(requests: RequestCost[]): Cost {
-  return {
-    title: requests.map(({ request }) => request).join(", then "),
-    roundTrips: roundTripsText(requests.reduce((sum, { commands }) => sum + roundTripsOf(commands), 0)),
-    requests: requests.map(({ request, commands }, index) => ({
-      title: `${request}: ${roundTripsText(roundTripsOf(commands))}`,
-      isOpen: index === 0,
-      commands: commands.map(({ text, ms }) => ({ text, ms: `${ms.toFixed(2)} ms` })),
-    })),
-  };
-}
-
-const roundTripsOf = (commands: LoggedCommand[]) => Math.max(0, ...commands.map(({ roundTrip }) => roundTrip));
-
-function roundTripsText(count: number): string {
-  if (count === 0) return "nothing to ask Redis";
-  return count === 1 ? "1 round trip to Redis" : `${count} round trips to Redis`;
-}
 
 /** With all endings that the session can have: the page's script knows which it was. */
 function endedView(live: SessionView, { session_ttl }: DemoSession): SessionView {

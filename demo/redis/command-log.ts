@@ -1,8 +1,9 @@
 import { performance } from "node:perf_hooks";
 import type { RedisScripting } from "../../session-store.ts";
+import { readConditions, type ScriptRun } from "./script-run.ts";
 
 /** A Redis command that a request sent, as the page shows it. */
-export interface LoggedCommand {
+export interface LoggedCommand extends ScriptRun {
   /** `EVALSHA increment session:V1StGXR8… page_views 1`: the operation stands for the script and the number of keys. */
   text: string;
   /** Milliseconds from sending the command to its reply. */
@@ -23,18 +24,14 @@ type ScriptOptions = Parameters<RedisScripting["evalSha"]>[1];
  * stopped.
  */
 export class CommandLog implements RedisScripting {
+  /** The first commands that have been replied to. */
+  readonly commands: LoggedCommand[] = [];
   readonly #redis: RedisScripting;
-  readonly #commands: (Omit<LoggedCommand, "ms"> & { ms: number | undefined })[] = [];
   #underWay = 0;
   #roundTrip = 0;
 
   constructor(redis: RedisScripting) {
     this.#redis = redis;
-  }
-
-  /** The first commands that have been replied to, in the order in which they were sent. */
-  get commands(): LoggedCommand[] {
-    return this.#commands.filter((command): command is LoggedCommand => command.ms !== undefined);
   }
 
   evalSha(sha1: string, options: ScriptOptions): Promise<unknown> {
@@ -48,15 +45,25 @@ export class CommandLog implements RedisScripting {
   async #log(name: string, options: ScriptOptions, send: () => Promise<unknown>): Promise<unknown> {
     if (this.#underWay === 0) this.#roundTrip += 1;
     this.#underWay += 1;
-    const command = { text: textOf(name, options), ms: undefined as number | undefined, roundTrip: this.#roundTrip };
-    if (this.#commands.length < MAX_COMMANDS) this.#commands.push(command);
+    const roundTrip = this.#roundTrip;
     const start = performance.now();
     try {
-      return await send();
+      const reply = await send();
+      this.#add(options, name, start, roundTrip, reply);
+      return reply;
+    } catch (error) {
+      this.#add(options, name, start, roundTrip, error);
+      throw error;
     } finally {
-      command.ms = Math.round((performance.now() - start) * 100) / 100;
       this.#underWay -= 1;
     }
+  }
+
+  #add(options: ScriptOptions, name: string, start: number, roundTrip: number, reply: unknown): void {
+    if (this.commands.length === MAX_COMMANDS) return;
+    const run = scriptRunOf(options.arguments, reply);
+    const text = [name, run.operation, ...options.keys.slice(0, 1), ...run.args].map(shorten).join(" ");
+    this.commands.push({ ...run, text, ms: Math.round((performance.now() - start) * 100) / 100, roundTrip });
   }
 }
 
@@ -65,14 +72,18 @@ export class CommandLog implements RedisScripting {
  * session starts with: they may be personal.
  */
 const SHOWN_ARGUMENTS: Record<string, (args: string[]) => string[]> = {
-  create: ([ttl = "", ...fields]) => [ttl, ...fields.filter((_, index) => index % 2 === 0)].slice(0, 3),
+  create: ([ttl = ""]) => [ttl],
   increment: ([field = "", amount = ""]) => [field, amount],
   set_ttl: ([ttl = ""]) => [ttl],
 };
 
-function textOf(name: string, { keys, arguments: [operation = "", , ...args] }: ScriptOptions): string {
-  const shown = Object.hasOwn(SHOWN_ARGUMENTS, operation) ? SHOWN_ARGUMENTS[operation]!(args) : [];
-  return [name, operation, ...keys.slice(0, 1), ...shown].map(shorten).join(" ");
+function scriptRunOf([operation = "", now = "", , ...args]: string[], reply: unknown): ScriptRun {
+  return {
+    operation,
+    args: Object.hasOwn(SHOWN_ARGUMENTS, operation) ? SHOWN_ARGUMENTS[operation]!(args) : [],
+    outcome: reply instanceof Error ? "not cached" : reply === null ? "no session" : "done",
+    conditions: operation === "read" && Array.isArray(reply) ? readConditions(reply, now) : null,
+  };
 }
 
 const shorten = (word: string) => (word.length > MAX_WORD ? `${word.slice(0, MAX_WORD)}…` : word);

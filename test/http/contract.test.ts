@@ -684,7 +684,7 @@ describe("every answer", () => {
     }
     assert.deepEqual(
       types.toSorted((one, other) => one.localeCompare(other)),
-      ["image/svg+xml", "text/css; charset=utf-8", "text/javascript; charset=utf-8"],
+      ["image/svg+xml", "text/css; charset=utf-8", "text/javascript; charset=utf-8", "text/javascript; charset=utf-8"],
     );
   });
 

@@ -1,0 +1,74 @@
+import type { LoggedCommand } from "../redis/command-log.ts";
+import { scriptSteps, type ScriptStep } from "./script-steps.ts";
+
+/** A request's Redis commands. */
+export interface RequestCost {
+  /** `POST /increment` */
+  request: string;
+  commands: readonly LoggedCommand[];
+}
+
+/** What a click cost, together with the page load that followed it. */
+export interface Cost {
+  title: string;
+  roundTrips: string;
+  requests: { title: string; isOpen: boolean; commands: CommandView[] }[];
+}
+
+export interface CommandView {
+  text: string;
+  ms: string;
+  note: string;
+  /** For the page that shows the script; empty if the command is not of the store's script. */
+  operation: string;
+  steps: Pick<ScriptStep, "command" | "why" | "only">[];
+}
+
+/** `requests`: the click first, then the page load. `idleTtl` in seconds, if there is a session. */
+export function costOf(requests: RequestCost[], idleTtl: number | undefined): Cost {
+  const roundTrips = requests.map(({ commands }) => Math.max(0, ...commands.map(({ roundTrip }) => roundTrip)));
+  return {
+    title: requests.map(({ request }) => request).join(", then "),
+    roundTrips: roundTripsText(roundTrips.reduce((sum, count) => sum + count, 0)),
+    requests: requests.map(({ request, commands }, index) => ({
+      title: `${request}: ${roundTripsText(roundTrips[index]!)}`,
+      isOpen: index === 0,
+      commands: commands.map((command, place) => commandView(command, commands[place - 1], idleTtl)),
+    })),
+  };
+}
+
+function roundTripsText(count: number): string {
+  if (count === 0) return "nothing to ask Redis";
+  return count === 1 ? "1 round trip to Redis" : `${count} round trips to Redis`;
+}
+
+function commandView(
+  command: LoggedCommand,
+  previous: LoggedCommand | undefined,
+  idleTtl: number | undefined,
+): CommandView {
+  const { text, ms, operation } = command;
+  const isClock = operation === "clock";
+  const steps = isClock ? CLOCK_STEPS : scriptSteps(command, idleTtl);
+  return {
+    text,
+    ms: `${ms.toFixed(2)} ms`,
+    note: noteOn(command, previous),
+    operation: steps.length > 0 && !isClock ? operation : "",
+    steps,
+  };
+}
+
+/** What the demo itself asks, for the time left in milliseconds. A store need not. */
+const CLOCK_STEPS = [
+  { command: "TIME", why: "for this page: the time by Redis' clock", only: "" },
+  { command: "PTTL", why: "for this page: the milliseconds left", only: "" },
+];
+
+function noteOn({ outcome, roundTrip }: LoggedCommand, previous: LoggedCommand | undefined): string {
+  if (outcome === "not cached")
+    return "Redis had not cached the script yet and refused, so EVAL sends the script along.";
+  if (previous?.roundTrip === roundTrip) return "Sent together with the one above: one round trip.";
+  return "";
+}

@@ -1,0 +1,64 @@
+import { SESSION_SCRIPT } from "../../session-store.ts";
+import { isOperation, type Operation, OPERATIONS, type ScriptStep, scriptSteps } from "./script-steps.ts";
+
+/** The values of `views/script.ejs`. */
+export interface ScriptView {
+  operations: { name: string; method: string; isChosen: boolean }[];
+  lines: ScriptLine[];
+}
+
+interface ScriptLine {
+  words: { text: string; kind: "comment" | "string" | "keyword" | "" }[];
+  /** Whether the chosen operation runs a command here, and why. */
+  isMarked: boolean;
+  why: string;
+}
+
+const LINES = SESSION_SCRIPT.source.trim().split("\n");
+/** The operation `create` is all before this line. */
+const FIRST_LINE_OF_USE = LINES.findIndex((line) => line.startsWith("-- No session, no write"));
+
+/** The script, with the lines marked that hold the commands of an operation; `read` if there is no such operation. */
+export function createScriptView(operation: string | null): ScriptView {
+  const chosen = isOperation(operation) ? operation : "read";
+  const steps = stepsOfEachLine(chosen);
+  return {
+    operations: Object.entries(OPERATIONS).map(([name, method]) => ({ name, method, isChosen: name === chosen })),
+    lines: LINES.map((line, index) => {
+      const reasons = steps.get(index) ?? [];
+      return {
+        words: wordsOf(line),
+        isMarked: reasons.length > 0,
+        why: reasons.map(({ why, only }) => (only === "" ? why : `${why} (${only})`)).join("; "),
+      };
+    }),
+  };
+}
+
+function stepsOfEachLine(operation: Operation): Map<number, ScriptStep[]> {
+  const steps = scriptSteps({ operation, args: [], outcome: "done", conditions: null });
+  const byLine = new Map<number, ScriptStep[]>();
+  for (const step of steps) {
+    const line = lineOf(step);
+    byLine.set(line, [...(byLine.get(line) ?? []), step]);
+  }
+  return byLine;
+}
+
+/** Throws if the script has no such line any more. */
+export function lineOf({ command, source: { part, text } }: ScriptStep): number {
+  const first = part === "create" ? 0 : FIRST_LINE_OF_USE;
+  const line = LINES.findIndex((content, index) => index >= first && `${content}\n`.includes(text));
+  if (line === -1) throw new Error(`the script has no line for ${command}`);
+  return line;
+}
+
+const KEYWORDS = /^(local|if|then|elseif|else|end|for|do|in|return|not|and|or|false|nil)$/;
+
+function wordsOf(line: string): ScriptLine["words"] {
+  return (line.match(/--.*|"[^"]*"|\w+|[^\w"-]+|-/g) ?? []).map((text) => {
+    if (text.startsWith("--")) return { text, kind: "comment" };
+    if (text.startsWith('"')) return { text, kind: "string" };
+    return { text, kind: KEYWORDS.test(text) ? "keyword" : "" };
+  });
+}

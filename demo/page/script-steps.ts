@@ -1,0 +1,152 @@
+/**
+ * What the store's script does in Redis, operation by operation, in words. A test compares it with what Redis' MONITOR
+ * shows.
+ */
+import type { Condition, ScriptRun } from "../redis/script-run.ts";
+
+export interface ScriptStep {
+  /** The command without the key; `…` stands for what depends on the moment. */
+  command: string;
+  why: string;
+  /** The condition, in words, if it is not known whether the command ran; else empty. */
+  only: string;
+  /** Where the script has the command. */
+  source: ScriptSource;
+}
+
+/** Which part of the script has it, and what the line looks like. */
+export interface ScriptSource {
+  part: "create" | "use";
+  text: string;
+}
+
+type Step = Omit<ScriptStep, "only"> & { only?: Condition };
+
+/** The operations of the script, and the methods of the store that use them. */
+export const OPERATIONS = {
+  create: "createSession, and the second half of rotateSession",
+  read: "getSession",
+  peek: "getSession without a refresh",
+  increment: "incrementField",
+  update: "updateSession",
+  set_ttl: "setSessionTtl",
+  take: "the first half of rotateSession",
+  delete: "deleteSession",
+};
+
+export type Operation = keyof typeof OPERATIONS;
+
+export const isOperation = (value: unknown): value is Operation =>
+  typeof value === "string" && Object.hasOwn(OPERATIONS, value);
+
+const IN_WORDS: Record<Condition, string> = {
+  reset: "if due",
+  capped: "if that comes first",
+  "same second": "if used this second",
+};
+
+/** `idleTtl` is the session's idle timeout in seconds, if it is known. */
+export function scriptSteps({ operation, args, outcome, conditions }: ScriptRun, idleTtl?: number): ScriptStep[] {
+  if (outcome === "not cached" || !isOperation(operation)) return [];
+  const steps = STEPS_OF[operation](args, idleTtl);
+  if (outcome === "no session") {
+    const [{ command, source }] = steps;
+    return [{ command, source, why: "does the session exist? No, so nothing else runs", only: "" }];
+  }
+  return steps
+    .filter(({ only }) => only === undefined || conditions === null || conditions.includes(only))
+    .map(({ command, why, source, only }) => {
+      const isCertain = only === undefined || conditions !== null;
+      return { command, why, source, only: isCertain ? "" : IN_WORDS[only] };
+    });
+}
+
+const use = (text: string): ScriptSource => ({ part: "use", text });
+const create = (text: string): ScriptSource => ({ part: "create", text });
+
+const NOT_PAST_DEADLINE = "but not past the absolute timeout";
+const READ_ALL: Step = { command: "HGETALL", why: "does the session exist? Its fields", source: use('call("HGETALL"') };
+const CHECK: Step = { command: "HMGET session_ttl …", why: "does the session exist?", source: use('call("HMGET"') };
+const ASK_TIME_LEFT: Step = {
+  command: "PTTL",
+  why: "how old is the last reset? After a second, one is due",
+  source: use('idle, left = ttl * 1000, call("PTTL"'),
+};
+const DELETE: Step = { command: "DEL", why: "the ID opens nothing from now on", source: use('call("DEL"') };
+
+const WRITE_BEFORE_DELETE: Step = {
+  command: "HSET last_accessed_at …",
+  why: "a full Redis refuses this, before anything is deleted",
+  source: use('call("HSET", key, "last_accessed_at", now) -- a full'),
+};
+
+/** The steps of each operation, of which at least the first always runs. */
+const STEPS_OF: Record<Operation, (args: string[], idleTtl: number | undefined) => [Step, ...Step[]]> = {
+  create([ttl]) {
+    const seconds = Number(ttl);
+    return [
+      { command: "TIME", why: "Redis' clock: the absolute timeout counts from now", source: create('call("TIME")') },
+      { command: "HSET session_deadline …", why: "when that ends it", source: create('"session_deadline", deadline)') },
+      { command: "HSET …", why: "the other fields", source: create("unpack(fields") },
+      {
+        command: `PEXPIRE ${seconds * 1000}`,
+        why: `the idle timeout, ${seconds} s`,
+        source: create('call("PEXPIRE", key'),
+      },
+      { command: "PEXPIREAT … LT", why: NOT_PAST_DEADLINE, source: create('call("PEXPIREAT", key, deadline') },
+    ];
+  },
+  read: (_, idleTtl) => [READ_ALL, ASK_TIME_LEFT, ...resetSteps(idleTtl, "reset")],
+  peek: () => [READ_ALL, { ...ASK_TIME_LEFT, why: "how much time is left? A peek does not change that" }],
+  increment: (args, idleTtl) => [
+    CHECK,
+    {
+      command: ["HINCRBY", ...args].join(" "),
+      why: "adds in Redis, so that parallel requests all count",
+      source: use('call("HINCRBY", key, ARGV[4], ARGV[5])'),
+    },
+    ASK_TIME_LEFT,
+    ...resetSteps(idleTtl, "reset"),
+  ],
+  update: (_, idleTtl) => [
+    CHECK,
+    { command: "HSET …", why: "writes the fields given", source: use('call("HSET", key, unpack(written') },
+    ASK_TIME_LEFT,
+    ...resetSteps(idleTtl, "reset"),
+  ],
+  set_ttl: ([ttl = ""]) => [
+    CHECK,
+    { command: `HSET session_ttl ${ttl}`, why: "this session's own idle timeout", source: use('"session_ttl", ttl)') },
+    ASK_TIME_LEFT,
+    ...resetSteps(Number(ttl)),
+  ],
+  take: (_, idleTtl) => [READ_ALL, WRITE_BEFORE_DELETE, ASK_TIME_LEFT, ...resetSteps(idleTtl), DELETE],
+  delete: () => [CHECK, ASK_TIME_LEFT, DELETE],
+};
+
+/** `only` is left out for the operations that always reset the idle timeout. */
+function resetSteps(idleTtl: number | undefined, only?: Condition): Step[] {
+  const isKnown = idleTtl !== undefined;
+  const steps: Step[] = [
+    {
+      command: "PEXPIRETIME",
+      why: "at the absolute timeout anyway?",
+      only: "same second",
+      source: use('call("PEXPIRETIME"'),
+    },
+    {
+      command: `PEXPIRE ${isKnown ? idleTtl * 1000 : "…"}`,
+      why: `${isKnown ? `${idleTtl} s` : "the idle timeout"} again`,
+      source: use('call("PEXPIRE", key, idle)'),
+    },
+    { command: "PEXPIREAT … LT", why: NOT_PAST_DEADLINE, source: use('call("PEXPIREAT"') },
+    { command: "PTTL", why: "how much time is that?", only: "capped", source: use('call("PEXPIREAT"') },
+    {
+      command: "HSET last_accessed_at …",
+      why: "for people",
+      source: use('call("HSET", key, "last_accessed_at", now)\n'),
+    },
+  ];
+  if (only === undefined) return steps;
+  return steps.map((step) => (step.only === undefined ? Object.assign(step, { only }) : step));
+}
