@@ -10,7 +10,7 @@ export interface Lifetime {
  * Kills the child when this process is gone, however it ended: node:test runs no `after` hook if a test file fails
  * outside a test, and nothing runs after SIGKILL. The shell's input ends with this process.
  */
-export function killWithUs<Child extends ChildProcess>(child: Child): Child {
+export function killAtExit<Child extends ChildProcess>(child: Child): Child {
   const script = 'read -r _; kill -9 "$0"';
   const stdio = ["pipe", "ignore", "ignore"] as const;
   const guard = spawn("sh", ["-c", script, String(child.pid)], { detached: true, stdio: [...stdio] });

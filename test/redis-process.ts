@@ -5,7 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createClient } from "redis";
-import { killWithUs, type Lifetime } from "./child-process.ts";
+import { killAtExit, type Lifetime } from "./child-process.ts";
 import { reservedPort } from "./reserved-port.ts";
 import { until } from "./wait.ts";
 
@@ -48,7 +48,7 @@ export async function spawnRedisServer(
   return { port, send, isRunning: () => isRunning, kill, start, hang, resume };
 
   function run(more: string[] = []) {
-    return killWithUs(spawn("redis-server", [...args, ...more], { stdio: "ignore" }));
+    return killAtExit(spawn("redis-server", [...args, ...more], { stdio: "ignore" }));
   }
 
   function send(...command: string[]) {

@@ -15,7 +15,7 @@ const AT_ONCE = { concurrency: 8, timeout: 60_000 };
 const ONE_BY_ONE = { timeout: 60_000 }; // more connections at once than the kernel queues would wait for it
 const FORM = "application/x-www-form-urlencoded";
 const PAGE = { accept: "text/html" };
-const NOISE_MS = 2000; // what a busy machine may add
+const NOISE_MS = 5000; // what a busy machine may add
 
 const redis = await spawnRedis({ after });
 const { server, port, url } = await spawnServerWith({ after }, redis);

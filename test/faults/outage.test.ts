@@ -13,7 +13,7 @@ const PASSWORD = "s3cret";
 const USER = ["--user", "demo", "on", `>${PASSWORD}`, "~*", "&*", "+@all"];
 const DURABLE = ["--appendonly", "yes", "--appendfsync", "always"];
 const AT_ONCE = { concurrency: 6, timeout: 60_000 };
-const PATIENCE_MS = 2000; // the contract's second, and one for a busy machine
+const PATIENCE_MS = 5000; // about a second is promised, and the rest is for a busy machine
 
 type Request = [method: "GET" | "POST", path: string, form?: Record<string, string>];
 

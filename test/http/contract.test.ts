@@ -673,18 +673,18 @@ describe("every answer", () => {
     const { newBrowser } = await openApp();
     const page = await newBrowser().get("/");
     const linked = Array.from(page.text.matchAll(/<(?:link|script)[^>]* (?:href|src)="(.*?)"/g), ([, url]) => url!);
-    const types = [];
+    const types = new Set<string>();
     for (const url of linked) {
       const { status, headers, text } = await newBrowser().get(url);
       assert.equal(status, 200);
       assert.match(headers.get("cache-control") ?? "", /max-age=[1-9]/);
       assert.notEqual(text, "");
       assertSecurityHeaders(headers);
-      types.push(headers.get("content-type") ?? "");
+      types.add(headers.get("content-type") ?? "");
     }
     assert.deepEqual(
-      types.toSorted((one, other) => one.localeCompare(other)),
-      ["image/svg+xml", "text/css; charset=utf-8", "text/javascript; charset=utf-8", "text/javascript; charset=utf-8"],
+      Array.from(types).toSorted((one, other) => one.localeCompare(other)),
+      ["image/svg+xml", "text/css; charset=utf-8", "text/javascript; charset=utf-8"],
     );
   });
 
