@@ -1,6 +1,7 @@
 /** Bytes of Redis' memory for each session, its key and its expiry included. */
 import { randomBytes } from "node:crypto";
 import { RedisSessionStore } from "../session-store.ts";
+import { UserSessions } from "../user-sessions.ts";
 import type { BenchRedis } from "./processes.ts";
 import { repeat } from "./repeat.ts";
 import { type Client, connectRedis } from "./servers/redis-client.ts";
@@ -16,6 +17,7 @@ const SHAPES = [
   { name: "5 fields of 100 bytes", data: fields(5, 100) },
   { name: "1 field of 2,000 bytes", data: fields(1, 2000) },
 ];
+const SESSIONS_OF_A_USER = [1, 3, 10];
 
 export async function measureMemory(redis: BenchRedis, sessions: number): Promise<Row[]> {
   const client = await connectRedis(redis.url);
@@ -33,7 +35,28 @@ export async function measureMemory(redis: BenchRedis, sessions: number): Promis
   return rows;
 }
 
-async function bytesEach(client: Client, count: number, create: () => Promise<unknown>): Promise<number> {
+/** What `UserSessions` adds: the user's name in each session, and an index of the user's sessions. */
+export async function measureUserMemory(redis: BenchRedis, sessions: number): Promise<Row[]> {
+  const client = await connectRedis(redis.url);
+  const store = new UserSessions({ redis: client, ttl: TTL });
+  const withoutUser = await bytesEach(client, sessions, () => store.createSession(DATA));
+  const rows: Row[] = [];
+  for (const count of SESSIONS_OF_A_USER) {
+    const each = await bytesEach(client, sessions, (index) =>
+      store.createSession(DATA, { user: `user-${Math.floor(index / count)}` }),
+    );
+    rows.push({
+      "sessions of a user": count,
+      "bytes each": each,
+      "without the user": withoutUser,
+      "more for each user": (each - withoutUser) * count,
+    });
+  }
+  client.destroy();
+  return rows;
+}
+
+async function bytesEach(client: Client, count: number, create: (index: number) => Promise<unknown>): Promise<number> {
   await repeat(count, AT_ONCE, create); // so that buffers and caches have their size
   await client.flushAll();
   const before = await usedMemory(client);

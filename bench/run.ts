@@ -2,10 +2,11 @@
  * The session store and the demo server beside what one would use instead. `npm run bench` prints tables and keeps
  * them: in `results.json`, `chart.svg` and `docs/performance.md`. `npm run bench -- --quick` takes a minute and only prints.
  */
+import { parseArgs } from "node:util";
 import { capacity } from "./capacity.ts";
 import { measureGrowth } from "./growth.ts";
 import { coresBusy, MEASURED_CORE, pin } from "./machine.ts";
-import { measureMemory } from "./memory.ts";
+import { measureMemory, measureUserMemory } from "./memory.ts";
 import { startRedis } from "./processes.ts";
 import { publish } from "./publish.ts";
 import { measureRedisCost } from "./redis-cost.ts";
@@ -29,11 +30,12 @@ const QUICK: typeof FULL = {
 };
 const BUSY_LIMIT = 0.1; // cores
 
-const isQuick = process.argv.includes("--quick");
-const plan = isQuick ? QUICK : FULL;
+const { values: options } = parseArgs({ options: { quick: { type: "boolean", default: false } } });
+const plan = options.quick ? QUICK : FULL;
 const start = performance.now();
 let mostCoresBusy = 0;
 
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1)); // ends servers and Redis
 const redis = await startRedis();
 try {
   const { frameworks, demo, readCost } = await phase("requests a second", () => measureRequests(redis, plan.requests));
@@ -41,10 +43,20 @@ try {
   const redisCost = await phase("cost in Redis", () => measureRedisCost(redis, plan.redisCost));
   const timeLimit = await phase("time limit", () => measureTimeLimit(redis, plan.timeLimit));
   const memory = await phase("memory", () => measureMemory(redis, plan.memory.sessions));
+  const userMemory = await phase("memory of users", () => measureUserMemory(redis, plan.memory.sessions));
   const growth = await phase("growth", () => measureGrowth(redis, plan.growth));
-  const tables = { frameworks, demo, redisCost, timeLimit, memory, growth, capacity: capacity(readCost, growth) };
+  const tables = {
+    frameworks,
+    demo,
+    redisCost,
+    timeLimit,
+    memory,
+    userMemory,
+    growth,
+    capacity: capacity(readCost, growth),
+  };
   print(tables);
-  if (!isQuick) publish({ redisVersion: redis.version, coresBusy: mostCoresBusy, tables });
+  if (!options.quick) publish({ redisVersion: redis.version, coresBusy: mostCoresBusy, tables });
 } finally {
   await redis.stop();
 }

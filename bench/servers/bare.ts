@@ -2,8 +2,8 @@
 import { createServer } from "node:http";
 import { listen } from "./listen.ts";
 
-const JSON_BYTES = 330;
-const PAGE_BYTES = 10_000;
+const JSON_BYTES = 305;
+const PAGE_BYTES = 10_750;
 
 const json = JSON.stringify("x".repeat(JSON_BYTES));
 const page = `<!doctype html>${"x".repeat(PAGE_BYTES)}`;
