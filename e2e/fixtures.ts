@@ -1,9 +1,7 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { createInterface } from "node:readline";
 import { type BrowserContext, test as base, expect, type Page } from "playwright/test";
 import { createClient } from "redis";
 import { startPrivateRedis } from "../demo/redis/private.ts";
+import { spawnServer } from "../test/demo-process.ts";
 
 interface Redis {
   host: string;
@@ -12,7 +10,7 @@ interface Redis {
   timeLeft(context: BrowserContext): Promise<number>;
   /** Sets a field of this browser's session, as another program might. */
   write(context: BrowserContext, field: string, value: string): Promise<void>;
-  /** Lets Redis answer nobody for that many milliseconds. */
+  /** Stops Redis from replying to anyone for this many milliseconds. */
   pause(ms: number): Promise<void>;
   /** Deletes the key of this browser's session, as `redis-cli DEL` does. */
   remove(context: BrowserContext): Promise<void>;
@@ -32,7 +30,7 @@ interface Fixtures {
 
 interface WorkerFixtures {
   redis: Redis;
-  /** Starts a demo server on a free port and answers its URL. */
+  /** Starts a demo server on a free port and returns its URL. */
   newServer: (...args: string[]) => Promise<string>;
   url: string;
 }
@@ -58,20 +56,14 @@ export const test = base.extend<Fixtures & Options, WorkerFixtures>({
 
   newServer: [
     async ({ redis }, use) => {
-      const servers: ReturnType<typeof spawnServer>[] = [];
+      const ends: (() => unknown)[] = [];
+      const worker = { after: (end: () => unknown) => void ends.push(end) };
+      const itsRedis = ["--redis-host", redis.host, "--redis-port", String(redis.port)];
       await use(async (...args) => {
-        const server = spawnServer("--redis-host", redis.host, "--redis-port", String(redis.port), ...args);
-        servers.push(server);
-        for await (const line of createInterface(server.stdout)) {
-          const url = /http:\S+/.exec(line)?.[0];
-          if (url) return url;
-        }
-        throw new Error("the server ended before it listened");
+        const { url } = await spawnServer(worker, ["--port", "0", ...itsRedis, ...args]).listening();
+        return url;
       });
-      for (const server of servers) {
-        server.kill();
-        if (server.exitCode === null) await once(server, "exit");
-      }
+      for (const end of ends.toReversed()) await end();
     },
     { scope: "worker" },
   ],
@@ -116,13 +108,6 @@ export const said = (page: Page, text: string) => page.getByRole("region", { nam
 /** The seconds that the page shows as left of a timeout. */
 export const secondsLeft = async (page: Page, timeout: "Idle timeout" | "Absolute timeout" = "Idle timeout") =>
   Number.parseFloat((await page.locator(".clock").filter({ hasText: timeout }).locator(".left").textContent()) ?? "");
-
-function spawnServer(...args: string[]) {
-  return spawn(process.execPath, ["--import", "tsx", "server.ts", "--port", "0", ...args], {
-    cwd: new URL("..", import.meta.url),
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-}
 
 async function keyOf(context: BrowserContext): Promise<string> {
   const cookie = (await context.cookies()).find(({ name }) => name === "sid");
