@@ -192,7 +192,7 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
   }
 
   async #entriesOf(user: string, timeLimit: number): Promise<Entry[]> {
-    const reply = (await this.#onIndex("read", user, [], timeLimit)) as string[];
+    const reply = (await this.#onIndex("list", user, [], timeLimit)) as string[];
     return Array.from({ length: reply.length / 2 }, (_, i) => [reply[2 * i]!, reply[2 * i + 1]!]);
   }
 
@@ -254,7 +254,7 @@ if operation == "confirm" then
 end
 
 -- Returns, and takes: member, score, member, score …
-if operation == "read" then
+if operation == "list" then
   remove_overdue()
   return call("ZRANGE", key, 0, -1, "REV", "WITHSCORES")
 end

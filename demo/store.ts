@@ -1,7 +1,8 @@
-import { RedisSessionStore, type RedisScripting, type Session } from "../session-store.ts";
+import type { RedisScripting, Session } from "../session-store.ts";
+import { UserSessions } from "../user-sessions.ts";
 
 export type DemoSession = Session;
-export type DemoStore = RedisSessionStore;
+export type DemoStore = UserSessions;
 
 export interface StoreSettings {
   /** Seconds: the idle timeout of a session for which none is chosen. */
@@ -14,5 +15,5 @@ export interface StoreSettings {
 
 /** A store is no more than a client and these settings, so a request can have one of its own. */
 export function openStore(redis: RedisScripting, settings: StoreSettings): DemoStore {
-  return new RedisSessionStore({ redis, ...settings });
+  return new UserSessions({ redis, ...settings });
 }

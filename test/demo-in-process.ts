@@ -42,7 +42,8 @@ export async function openDemo() {
       port: httpPort,
       host: `127.0.0.1:${httpPort}`,
       key: (id: string) => prefix + id,
-      keys: () => keysLike(`${prefix}*`),
+      /** Of all sessions. */
+      keys: async () => (await keysLike(`${prefix}*`)).filter((key) => !key.startsWith(`${prefix}user:`)),
       newBrowser: (sid?: string) => new Browser(url, sid),
       logIn: async (form: Record<string, string> = {}) => {
         const browser = new Browser(url);

@@ -1,4 +1,6 @@
-import { isSessionId } from "../../session-store.ts";
+import { isSessionId, RedisUnavailableError } from "../../session-store.ts";
+import { SessionRevokedError } from "../../user-sessions.ts";
+import { type Device, listDevices } from "../devices.ts";
 import type { Notice } from "../page/notices.ts";
 import type { Page } from "../page/render.ts";
 import { readKeyClock } from "../redis/key-clock.ts";
@@ -81,10 +83,11 @@ export class Handlers {
   /** A session that the browser already had is ended, once there is a new one. */
   async logIn(context: RequestContext): Promise<Reply> {
     const { store, form, sessionId } = context;
-    const data = { username: usernameIn(form), page_views: 1 };
+    const username = usernameIn(form);
     const absoluteTtl = absoluteTtlIn(form, this.#dependencies.absoluteTtl);
     const ttl = form.has("ttl") ? ttlIn(form, absoluteTtl) : Math.min(this.#dependencies.ttl, absoluteTtl);
-    const id = await store.createSession(data, { ttl, absoluteTtl });
+    const options = { user: username, ttl, absoluteTtl };
+    const id = await store.createSession({ username, page_views: 1 }, options).catch(toLogInError);
     if (sessionId !== undefined) await store.deleteSession(sessionId);
     return this.#reply(context, true, { id, notice: "started", headers: this.#setSessionCookie(id) });
   }
@@ -115,6 +118,25 @@ export class Handlers {
     return wantsHtml
       ? this.#redirectHome(context, "ended", headers)
       : jsonReply({ authenticated: false }, 200, headers);
+  }
+
+  /** Does not reset the session's idle timeout: a page may ask each second. */
+  async listSessions(context: RequestContext): Promise<Reply> {
+    const { id, user } = await requireSession(context, { refreshTtl: false });
+    return jsonReply({ sessions: await listDevices(context.store, id, user) });
+  }
+
+  async endSession(context: RequestContext): Promise<Reply> {
+    const { user } = await requireSession(context);
+    const isEnded = user !== undefined && (await context.store.endSession(user, lastIn(context.form, "handle")));
+    if (!isEnded) throw new HttpError(404, "You have no such session");
+    return context.wantsHtml ? this.#redirectHome(context, "otherEnded", []) : jsonReply({ ended: 1 });
+  }
+
+  async endOtherSessions(context: RequestContext): Promise<Reply> {
+    const { id, user } = await requireSession(context);
+    const ended = user === undefined ? 0 : await context.store.endSessions(user, { except: id });
+    return context.wantsHtml ? this.#redirectHome(context, "othersEnded", []) : jsonReply({ ended });
   }
 
   /** A Redis that replies to PING may still refuse to write, and one master may be down while another takes log-ins. */
@@ -155,12 +177,13 @@ export class Handlers {
       key === undefined ? undefined : readKeyClock(redis, key),
     ]);
     const shownFlash = refreshTtl ? flash : undefined;
-    const cost = { request: `${method} ${path}`, commands: redis.commands };
+    const cost = { request: `${method} ${path}`, commands: [...redis.commands] }; // without the list of sessions below
     const state = {
       sessionId,
       key,
       session,
       clock,
+      devices: session === null ? [] : await this.#devicesOf(context, session),
       notice: shownFlash?.notice,
       mistake,
       typed: {
@@ -171,6 +194,14 @@ export class Handlers {
       costs: shownFlash === undefined ? [cost] : [cost, shownFlash],
     };
     return { html: this.#dependencies.page.renderSession(state, port), session };
+  }
+
+  /** Undefined if Redis cannot list them: on a cluster, the session itself may still be in reach. */
+  async #devicesOf({ store, sessionId = "" }: RequestContext, session: DemoSession): Promise<Device[] | undefined> {
+    return listDevices(store, sessionId, session.session_user).catch((error: unknown) => {
+      if (error instanceof RedisUnavailableError) return undefined;
+      throw error;
+    });
   }
 
   #ttlIn(form: URLSearchParams): number {
@@ -195,6 +226,19 @@ const toJson = (session_id: string, session: DemoSession) => ({
 function requireSessionId({ sessionId }: RequestContext): string {
   if (sessionId === undefined) throw new HttpError(401, "No active session");
   return sessionId;
+}
+
+/** The session of a request. Its user is undefined if it was not this demo that wrote it. */
+async function requireSession(context: RequestContext, options = {}) {
+  const id = requireSessionId(context);
+  const session = await context.store.getSession(id, options);
+  if (session === null) throw sessionExpired();
+  return { id, user: session.session_user };
+}
+
+function toLogInError(error: unknown): never {
+  if (!(error instanceof SessionRevokedError)) throw error;
+  throw new HttpError(409, "Your sessions were ended while you logged in. Log in again.");
 }
 
 const isGone = (result: unknown) => result === null || result === false;

@@ -21,6 +21,9 @@ export class Router {
       ["/ttl", form((context) => handlers.changeTtl(context))],
       ["/rotate", form((context) => handlers.rotate(context))],
       ["/logout", form((context) => handlers.logOut(context))],
+      ["/sessions", { GET: (context) => handlers.listSessions(context) }],
+      ["/sessions/end", form((context) => handlers.endSession(context))],
+      ["/sessions/end-others", form((context) => handlers.endOtherSessions(context))],
       ["/healthz", { GET: (context) => handlers.checkHealth(context) }],
       ...assets.map((asset): [string, Route] => [asset.path, { GET: () => assetReply(asset) }]),
     ]);

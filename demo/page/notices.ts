@@ -4,6 +4,8 @@ export const NOTICES = {
   counted: "Page view counted, and the idle timeout is reset",
   ttl: "TTL changed, and the idle timeout is reset",
   rotated: "New session ID. The data is the same; the old ID opens nothing now",
+  otherEnded: "The session is ended. Its browser is signed out",
+  othersEnded: "All your other sessions are ended. Only this browser is signed in",
   ended: "Logged out. Redis deleted the hash, your browser forgot the cookie",
 };
 

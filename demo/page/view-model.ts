@@ -1,3 +1,4 @@
+import type { Device } from "../devices.ts";
 import type { KeyClock } from "../redis/key-clock.ts";
 import type { DemoSession } from "../store.ts";
 import { type Cost, costOf, type RequestCost } from "./costs.ts";
@@ -45,6 +46,8 @@ export interface PageState {
   key: string | undefined;
   session: DemoSession | null;
   clock: KeyClock | undefined;
+  /** All of the session's user; undefined if Redis could not list them. */
+  devices: Device[] | undefined;
   notice: Notice | undefined;
   mistake: Mistake | undefined;
   /** What was typed into the form that was refused. */
@@ -94,6 +97,8 @@ export interface SessionView {
   absoluteMistake: string;
   clocks: Clock[];
   fields: [name: string, value: string][];
+  /** Undefined if Redis could not list them. */
+  devices: Device[] | undefined;
   costs: Cost[];
   /** For the page's script: what to show when this session ends. */
   ended: SessionView | undefined;
@@ -117,6 +122,7 @@ export function createSessionView(settings: PageSettings, pageState: PageState):
     absoluteMistake: mistakeIn("absolute_ttl", mistake),
     clocks,
     fields: Object.entries((session ?? {}) as Record<string, string>).filter(([name]) => name !== "ttl"),
+    devices: pageState.devices,
     costs:
       costs.length === 0
         ? []

@@ -47,6 +47,7 @@ describe("POST /login", () => {
         created_at,
         last_accessed_at: created_at,
         session_deadline,
+        session_user: "andrew",
         ttl: "15",
       },
       configured_ttl: 15,
@@ -750,7 +751,6 @@ describe("the cost", () => {
   ][] = [
     ["GET /session", "get", "/session", "one script", 1],
     ["GET /session?refresh=false", "get", "/session?refresh=false", "one script", 1],
-    ["GET /", "get", "/", "the store's script and the one for the clock", 1, 1],
     ["POST /increment", "post", "/increment", "two scripts", 2],
   ];
   for (const [what, method, path, scripts, evalsha, evals] of costs) {
@@ -761,6 +761,13 @@ describe("the cost", () => {
       assert.deepEqual([commands["evalsha"], commands["eval"], roundTrips], [evalsha, evals, 1]);
     });
   }
+
+  test("of GET / is the session and its clock in one round trip, then the list of the user's sessions in two", async () => {
+    const { logIn } = await openApp();
+    const { browser } = await logIn();
+    const { commands, roundTrips } = await costOf(() => browser.get("/"));
+    assert.deepEqual([commands["evalsha"], commands["eval"], roundTrips], [3, 1, 3]);
+  });
 
   test("of an ID that has not the shape of one is nothing", async () => {
     const { newBrowser } = await openApp();

@@ -5,7 +5,7 @@ import { isSessionId, RedisUnavailableError } from "../../session-store.ts";
 import { SessionRevokedError, UserSessions } from "../../user-sessions.ts";
 import { openRedis } from "../redis-connection.ts";
 import { assertExpiries, neglect, newPrefix } from "../store-under-test.ts";
-import { runInterleaved } from "./scheduler.ts";
+import { type HeldConnection, runInterleaved } from "./scheduler.ts";
 
 const { redis, connect } = await openRedis();
 const ABSOLUTE_TTL = 2_592_000;
@@ -41,7 +41,8 @@ for (const hashIds of [false, true]) {
       const id = await sessions.createSession({ name: "phone", page_views: 3 }, { user: "andrew", ttl: 30 });
       const [listed, ...others] = await sessions.listSessions("andrew");
       assert.deepEqual(others, []);
-      assert.deepEqual(listed!.session, await sessions.getSession(id, { refreshTtl: false }));
+      const { ttl, ...read } = (await sessions.getSession(id, { refreshTtl: false }))!;
+      assert.deepEqual({ ...listed!.session, ttl }, { ...read, ttl });
       const views: number | undefined = listed!.session.page_views;
       assert.equal(views, 3);
       assert.equal(listed!.session.session_user, "andrew");
@@ -333,6 +334,29 @@ describe("what a user sees", () => {
       assert.deepEqual(await namesOf("andrew"), ["new"]);
       assert.equal(await sessions.endSession("andrew", sessions.handleOf(id)), true);
     }
+  });
+
+  test("who looks at the list while a log-in of over a minute comes to its end: the new session stays in it", async () => {
+    const { sessions, prefix, namesOf, indexKey } = openSessions();
+    const storeOn = (connection: HeldConnection) => new UserSessions({ redis: connection, prefix, timeoutMs: 60_000 });
+    const makeOld = async () => {
+      const [member] = await redis.zRange(indexKey("andrew"), 0, -1);
+      await redis.zAdd(indexKey("andrew"), { score: now() + 1000, value: member! });
+    };
+    const [LOG_IN, LIST] = [0, 1];
+    const order = [LOG_IN, 1, LIST, LIST, LOG_IN, LOG_IN, 0];
+    const errors = await runInterleaved(
+      redis,
+      [
+        (connection) => storeOn(connection).createSession({ name: "new" }, { user: "andrew" }),
+        (connection) => connection.hold(makeOld),
+        (connection) => storeOn(connection).listSessions("andrew"),
+      ],
+      { choose: () => order.shift()! },
+    );
+    assert.deepEqual([errors, order], [[], []]);
+    assert.deepEqual(await namesOf("andrew"), ["new"]);
+    assert.equal(await sessions.endSessions("andrew"), 1);
   });
 
   test("on a device that could not be signed out at once: its next rotation signs it out", async () => {

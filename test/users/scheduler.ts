@@ -73,19 +73,28 @@ export async function runInterleaved(
       .finally(() => (process.isOver = true));
     return process;
   });
-  for (;;) {
-    if (crash && commandsLeft === 0) processes[crash.process]!.connection.lose();
-    while (processes.some(({ connection, isOver }) => !isOver && connection.held === 0)) {
-      await new Promise(setImmediate);
+  try {
+    await schedule();
+  } finally {
+    for (const { connection } of processes) connection.lose();
+  }
+  return errors;
+
+  async function schedule(): Promise<void> {
+    for (;;) {
+      if (crash && commandsLeft === 0) processes[crash.process]!.connection.lose();
+      while (processes.some(({ connection, isOver }) => !isOver && connection.held === 0)) {
+        await new Promise(setImmediate);
+      }
+      const held = processes.flatMap(({ connection }, process) =>
+        Array.from({ length: connection.held }, (_, index) => ({ connection, process, index })),
+      );
+      if (held.length === 0) return;
+      const { connection, process, index } = held[choose(held.length)]!;
+      await connection.release(index);
+      if (process === crash?.process) commandsLeft--;
+      await afterEach();
     }
-    const held = processes.flatMap(({ connection }, process) =>
-      Array.from({ length: connection.held }, (_, index) => ({ connection, process, index })),
-    );
-    if (held.length === 0) return errors;
-    const { connection, process, index } = held[choose(held.length)]!;
-    await connection.release(index);
-    if (process === crash?.process) commandsLeft--;
-    await afterEach();
   }
 }
 

@@ -1,0 +1,25 @@
+import type { DemoStore } from "./store.ts";
+
+/** A session in the list of its user. It has no ID, with which whoever sees the list could use the session. */
+export interface Device {
+  handle: string;
+  /** Whether it is the session of the request. */
+  current: boolean;
+  created_at: string;
+  last_accessed_at: string;
+  /** Seconds left. */
+  ttl: number;
+}
+
+/** All sessions of a user, newest first. A session that was not written by this demo has no user. */
+export async function listDevices(store: DemoStore, id: string, user: string | undefined): Promise<Device[]> {
+  if (user === undefined) return [];
+  const current = store.handleOf(id);
+  return (await store.listSessions(user)).map(({ handle, session }) => ({
+    handle,
+    current: handle === current,
+    created_at: session.created_at,
+    last_accessed_at: session.last_accessed_at,
+    ttl: Number(session.ttl),
+  }));
+}
