@@ -6,7 +6,7 @@
 import express, { type NextFunction, type Request, type Response } from "express";
 import { createClient } from "redis";
 import { headerJar, isCrossSite, RequestSession, SessionCookie } from "../session-cookie.ts";
-import { RedisSessionStore } from "../session-store.ts";
+import { UserSessions } from "../user-sessions.ts";
 
 const { PORT = "3000", REDIS_URL = "redis://localhost:6379", NODE_ENV } = process.env;
 
@@ -20,7 +20,7 @@ const redis = createClient({
 redis.on("error", (error: Error) => console.error(`Redis: ${error.message}`));
 await redis.connect();
 
-const store = new RedisSessionStore({ redis, fields: { username: String, page_views: Number, cart_items: Number } });
+const store = new UserSessions({ redis, fields: { username: String, page_views: Number, cart_items: Number } });
 const cookie = new SessionCookie({ secure: NODE_ENV === "production" }); // production means HTTPS
 
 class HttpError extends Error {
@@ -55,17 +55,40 @@ app.post("/cart", async (request, response) => {
 });
 
 app.post("/login", async (request, response) => {
-  const username = authenticate(request.body as Record<string, unknown> | undefined);
+  const username = authenticate(formOf(request));
   const session = sessionOf(request, response);
-  await session.logIn({ username, page_views: 0 }, { keep: ["cart_items"] });
+  await session.logIn({ username, page_views: 0 }, { user: username, keep: ["cart_items"] });
   response.json({ username });
 });
 
 /** A page for users only. */
 app.get("/account", async (request, response) => {
-  const { session, username } = await requireUser(request, response);
-  const page_views = await store.incrementField(session.id, "page_views");
+  const { id, username } = await requireUser(request, response);
+  const page_views = await store.incrementField(id, "page_views");
   response.json({ username, page_views });
+});
+
+/** The sessions of the user, on all devices. */
+app.get("/sessions", async (request, response) => {
+  const { id, username } = await requireUser(request, response);
+  const sessions = await store.listSessions(username);
+  const current = store.handleOf(id);
+  response.json(
+    sessions.map(({ handle, session }) => ({ handle, started: session.created_at, current: handle === current })),
+  );
+});
+
+app.post("/sessions/end", async (request, response) => {
+  const { username } = await requireUser(request, response);
+  const { handle } = formOf(request);
+  if (typeof handle !== "string" || !(await store.endSession(username, handle)))
+    throw new HttpError(404, "No such session.");
+  response.json({ ended: 1 });
+});
+
+app.post("/sessions/end-others", async (request, response) => {
+  const { id, username } = await requireUser(request, response);
+  response.json({ ended: await store.endSessions(username, { except: id }) });
 });
 
 app.post("/logout", async (request, response) => {
@@ -76,11 +99,18 @@ app.post("/logout", async (request, response) => {
 app.use((error: unknown, _request: Request, response: Response, next: NextFunction) => {
   const { code, status, message } = error as Partial<HttpError & { code: string }>;
   if (code === "REDIS_UNAVAILABLE") response.set("Retry-After", "1").status(503).json({ error: "Try again shortly." });
+  else if (code === "SESSION_REVOKED") response.status(401).json({ error: "Log in again." });
   else if (status !== undefined && status < 500) response.status(status).json({ error: message });
   else next(error);
 });
 
 app.listen(Number(PORT), () => console.log(`Listening on http://localhost:${PORT}`));
+
+type Form = Record<string, unknown>;
+
+function formOf(request: Request): Form {
+  return (request.body as Form | undefined) ?? {};
+}
 
 function sessionOf(request: Request, response: Response) {
   const jar = headerJar(request.headers.cookie, (setCookie) => response.append("Set-Cookie", setCookie));
@@ -90,12 +120,12 @@ function sessionOf(request: Request, response: Response) {
 async function requireUser(request: Request, response: Response) {
   const session = sessionOf(request, response);
   const username = (await session.read())?.username;
-  if (username === undefined) throw new HttpError(401, "Log in first.");
-  return { session, username };
+  if (session.id === undefined || username === undefined) throw new HttpError(401, "Log in first.");
+  return { id: session.id, username };
 }
 
 /** Returns the name of the user. Replace this with your own check of the password against its hash. */
-function authenticate({ username, password }: Record<string, unknown> = {}): string {
+function authenticate({ username, password }: Form): string {
   if (typeof username === "string" && /^\w{1,40}$/.test(username) && password === "secret") return username;
   throw new HttpError(401, "Wrong username or password.");
 }

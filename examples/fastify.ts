@@ -6,7 +6,7 @@
 import fastify, { type FastifyReply, type FastifyRequest } from "fastify";
 import { createClient } from "redis";
 import { headerJar, isCrossSite, RequestSession, SessionCookie } from "../session-cookie.ts";
-import { RedisSessionStore } from "../session-store.ts";
+import { UserSessions } from "../user-sessions.ts";
 
 const { PORT = "3000", REDIS_URL = "redis://localhost:6379", NODE_ENV } = process.env;
 
@@ -20,7 +20,7 @@ const redis = createClient({
 redis.on("error", (error: Error) => console.error(`Redis: ${error.message}`));
 await redis.connect();
 
-const store = new RedisSessionStore({ redis, fields: { username: String, page_views: Number, cart_items: Number } });
+const store = new UserSessions({ redis, fields: { username: String, page_views: Number, cart_items: Number } });
 const cookie = new SessionCookie({ secure: NODE_ENV === "production" }); // production means HTTPS
 
 class HttpError extends Error {
@@ -56,17 +56,38 @@ app.post("/cart", async (request, reply) => {
 });
 
 app.post("/login", async (request, reply) => {
-  const username = authenticate(request.body as Record<string, unknown> | undefined);
+  const username = authenticate(formOf(request));
   const session = sessionOf(request, reply);
-  await session.logIn({ username, page_views: 0 }, { keep: ["cart_items"] });
+  await session.logIn({ username, page_views: 0 }, { user: username, keep: ["cart_items"] });
   return { username };
 });
 
 /** A page for users only. */
 app.get("/account", async (request, reply) => {
-  const { session, username } = await requireUser(request, reply);
-  const page_views = await store.incrementField(session.id, "page_views");
+  const { id, username } = await requireUser(request, reply);
+  const page_views = await store.incrementField(id, "page_views");
   return { username, page_views };
+});
+
+/** The sessions of the user, on all devices. */
+app.get("/sessions", async (request, reply) => {
+  const { id, username } = await requireUser(request, reply);
+  const sessions = await store.listSessions(username);
+  const current = store.handleOf(id);
+  return sessions.map(({ handle, session }) => ({ handle, started: session.created_at, current: handle === current }));
+});
+
+app.post("/sessions/end", async (request, reply) => {
+  const { username } = await requireUser(request, reply);
+  const { handle } = formOf(request);
+  if (typeof handle !== "string" || !(await store.endSession(username, handle)))
+    throw new HttpError(404, "No such session.");
+  return { ended: 1 };
+});
+
+app.post("/sessions/end-others", async (request, reply) => {
+  const { id, username } = await requireUser(request, reply);
+  return { ended: await store.endSessions(username, { except: id }) };
 });
 
 app.post("/logout", async (request, reply) => {
@@ -79,6 +100,7 @@ app.setErrorHandler((error: Partial<HttpError & { code: string }>, _request, rep
   if (code === "REDIS_UNAVAILABLE") {
     return reply.code(503).header("Retry-After", "1").send({ error: "Try again shortly." });
   }
+  if (code === "SESSION_REVOKED") return reply.code(401).send({ error: "Log in again." });
   if (statusCode < 500) return reply.code(statusCode).send({ error: message });
   console.error(error);
   return reply.code(500).send({ error: "Something went wrong." });
@@ -86,6 +108,12 @@ app.setErrorHandler((error: Partial<HttpError & { code: string }>, _request, rep
 
 await app.listen({ port: Number(PORT) });
 console.log(`Listening on http://localhost:${PORT}`);
+
+type Form = Record<string, unknown>;
+
+function formOf(request: FastifyRequest): Form {
+  return (request.body as Form | undefined) ?? {};
+}
 
 function sessionOf(request: FastifyRequest, reply: FastifyReply) {
   const jar = headerJar(request.headers.cookie, (setCookie) => reply.header("Set-Cookie", setCookie)); // it appends
@@ -95,12 +123,12 @@ function sessionOf(request: FastifyRequest, reply: FastifyReply) {
 async function requireUser(request: FastifyRequest, reply: FastifyReply) {
   const session = sessionOf(request, reply);
   const username = (await session.read())?.username;
-  if (username === undefined) throw new HttpError(401, "Log in first.");
-  return { session, username };
+  if (session.id === undefined || username === undefined) throw new HttpError(401, "Log in first.");
+  return { id: session.id, username };
 }
 
 /** Returns the name of the user. Replace this with your own check of the password against its hash. */
-function authenticate({ username, password }: Record<string, unknown> = {}): string {
+function authenticate({ username, password }: Form): string {
   if (typeof username === "string" && /^\w{1,40}$/.test(username) && password === "secret") return username;
   throw new HttpError(401, "Wrong username or password.");
 }

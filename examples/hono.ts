@@ -8,7 +8,7 @@ import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { createClient } from "redis";
 import { headerJar, isCrossSite, RequestSession, SessionCookie } from "../session-cookie.ts";
-import { RedisSessionStore } from "../session-store.ts";
+import { UserSessions } from "../user-sessions.ts";
 
 const { PORT = "3000", REDIS_URL = "redis://localhost:6379", NODE_ENV } = process.env;
 
@@ -22,7 +22,7 @@ const redis = createClient({
 redis.on("error", (error: Error) => console.error(`Redis: ${error.message}`));
 await redis.connect();
 
-const store = new RedisSessionStore({ redis, fields: { username: String, page_views: Number, cart_items: Number } });
+const store = new UserSessions({ redis, fields: { username: String, page_views: Number, cart_items: Number } });
 const cookie = new SessionCookie({ secure: NODE_ENV === "production" }); // production means HTTPS
 
 const app = new Hono();
@@ -53,15 +53,38 @@ app.post("/cart", async (c) => {
 
 app.post("/login", async (c) => {
   const username = authenticate(await c.req.parseBody());
-  await sessionOf(c).logIn({ username, page_views: 0 }, { keep: ["cart_items"] });
+  await sessionOf(c).logIn({ username, page_views: 0 }, { user: username, keep: ["cart_items"] });
   return c.json({ username });
 });
 
 /** A page for users only. */
 app.get("/account", async (c) => {
-  const { session, username } = await requireUser(c);
-  const page_views = await store.incrementField(session.id, "page_views");
+  const { id, username } = await requireUser(c);
+  const page_views = await store.incrementField(id, "page_views");
   return c.json({ username, page_views });
+});
+
+/** The sessions of the user, on all devices. */
+app.get("/sessions", async (c) => {
+  const { id, username } = await requireUser(c);
+  const sessions = await store.listSessions(username);
+  const current = store.handleOf(id);
+  return c.json(
+    sessions.map(({ handle, session }) => ({ handle, started: session.created_at, current: handle === current })),
+  );
+});
+
+app.post("/sessions/end", async (c) => {
+  const { username } = await requireUser(c);
+  const { handle } = await c.req.parseBody();
+  if (typeof handle !== "string" || !(await store.endSession(username, handle)))
+    throw new HTTPException(404, { message: "No such session." });
+  return c.json({ ended: 1 });
+});
+
+app.post("/sessions/end-others", async (c) => {
+  const { id, username } = await requireUser(c);
+  return c.json({ ended: await store.endSessions(username, { except: id }) });
 });
 
 app.post("/logout", async (c) => {
@@ -70,9 +93,9 @@ app.post("/logout", async (c) => {
 });
 
 app.onError((error, c) => {
-  if ("code" in error && error.code === "REDIS_UNAVAILABLE") {
-    return c.json({ error: "Try again shortly." }, 503, { "Retry-After": "1" });
-  }
+  const code = "code" in error ? error.code : undefined;
+  if (code === "REDIS_UNAVAILABLE") return c.json({ error: "Try again shortly." }, 503, { "Retry-After": "1" });
+  if (code === "SESSION_REVOKED") return c.json({ error: "Log in again." }, 401);
   if (error instanceof HTTPException) return c.json({ error: error.message }, error.status);
   console.error(error);
   return c.json({ error: "Something went wrong." }, 500);
@@ -88,8 +111,8 @@ function sessionOf(c: Context) {
 async function requireUser(c: Context) {
   const session = sessionOf(c);
   const username = (await session.read())?.username;
-  if (username === undefined) throw new HTTPException(401, { message: "Log in first." });
-  return { session, username };
+  if (session.id === undefined || username === undefined) throw new HTTPException(401, { message: "Log in first." });
+  return { id: session.id, username };
 }
 
 /** Returns the name of the user. Replace this with your own check of the password against its hash. */

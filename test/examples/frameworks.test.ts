@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { after, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Browser, type Reply } from "../browser.ts";
@@ -129,6 +130,63 @@ for (const framework of ["express", "fastify", "hono"]) {
       });
     });
 
+    test("a user lists the sessions on all devices, ends one, and ends all others", async () => {
+      const [browser, second, third, fourth] = await Promise.all([logIn(), logIn(), logIn(), logIn()]);
+      await browser.post("/sessions/end-others"); // those of the tests above
+      await Promise.all([second, third, fourth].map(async (each) => each.post("/login", ANDREW)));
+      const sessions = await sessionsOf(browser);
+      assert.equal(sessions.length, 4);
+      assert.deepEqual(
+        sessions.filter(({ current }) => current).map(({ handle }) => handle),
+        [digest(browser.sessionId)],
+      );
+      assert.doesNotMatch(JSON.stringify(sessions), new RegExp(browser.sessionId));
+
+      const handle = digest(second.sessionId);
+      await expectJson(browser.post("/sessions/end", { handle }), 200, { ended: 1 });
+      await expectJson(browser.post("/sessions/end", { handle }), 404, { error: "No such session." });
+      await expectJson(browser.post("/sessions/end"), 404, { error: "No such session." });
+      await expectJson(second.get("/account"), 401, { error: "Log in first." });
+      assert.equal((await third.get("/account")).status, 200);
+
+      await expectJson(browser.post("/sessions/end-others"), 200, { ended: 2 });
+      await expectJson(third.get("/account"), 401, { error: "Log in first." });
+      assert.equal((await browser.get("/account")).status, 200);
+      assert.equal((await sessionsOf(browser)).length, 1);
+    });
+
+    test("a log-in while all other sessions of the user are ended succeeds or is refused", async () => {
+      const browser = await logIn();
+      const others = Array.from({ length: 20 }, () => newBrowser());
+      const replies: Promise<Reply>[] = [];
+      for (const other of others) {
+        replies.push(other.post("/login", ANDREW), browser.post("/sessions/end-others"));
+      }
+      const refused = JSON.stringify({ error: "Log in again." });
+      for (const { status, text } of await Promise.all(replies)) {
+        assert.ok(status === 200 || (status === 401 && text === refused), `got ${status} ${text}`);
+      }
+      const live = await Promise.all(others.map(async (other) => (await other.get("/account")).status === 200));
+      assert.equal((await sessionsOf(browser)).length, 1 + live.filter(Boolean).length);
+    });
+
+    test("nobody lists or ends another user's sessions", async () => {
+      const browser = await logIn();
+      const stranger = newBrowser();
+      for (const path of ["/sessions/end", "/sessions/end-others"]) {
+        await expectJson(stranger.post(path, { handle: digest(browser.sessionId) }), 401, { error: "Log in first." });
+      }
+      await expectJson(stranger.get("/sessions"), 401, { error: "Log in first." });
+      await stranger.post("/login", { username: "guest", password: "secret" });
+      await expectJson(stranger.post("/sessions/end", { handle: digest(browser.sessionId) }), 404, {
+        error: "No such session.",
+      });
+      await expectJson(stranger.post("/sessions/end-others"), 200, { ended: 0 });
+      assert.equal((await sessionsOf(stranger)).length, 1);
+      assert.equal((await browser.get("/account")).status, 200);
+      await stranger.post("/logout");
+    });
+
     test("no response is cached", async () => {
       const browser = await logIn();
       for (const reply of [await browser.get("/account"), await browser.post("/logout"), await browser.get("/account")])
@@ -180,6 +238,21 @@ for (const framework of ["express", "fastify", "hono"]) {
       return new Browser(url, id);
     }
   });
+}
+
+interface ListedSession {
+  handle: string;
+  started: string;
+  current: boolean;
+}
+
+async function sessionsOf(browser: Browser): Promise<ListedSession[]> {
+  const { text } = await browser.get("/sessions");
+  return JSON.parse(text) as ListedSession[];
+}
+
+function digest(text: string): string {
+  return createHash("sha256").update(text).digest("base64url");
 }
 
 /** Sends the requests in turn, each `rounds` times, without waiting for the replies. */
