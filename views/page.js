@@ -73,6 +73,7 @@ function show(newMain, cause) {
   if (timelineFigure) newMain.querySelector("#timeline")?.replaceWith(timelineFigure);
   newMain.querySelector(".attributes")?.toggleAttribute("open", isAttributesOpen);
   keepCosts(newMain, oldMain, cause);
+  keepRace(newMain, oldMain, cause);
   oldMain.replaceWith(newMain);
 
   if (oldFields.size > 0) markChanges(oldFields);
@@ -361,6 +362,23 @@ function keepCosts(newMain, oldMain, { request, kind }) {
   }
   if (newest) for (const each of older) each.querySelector("details")?.removeAttribute("open");
   list?.append(...older.slice(0, MAX_COSTS - (newest ? 1 : 0)));
+}
+
+/**
+ * Keeps the race lab with the steps that were taken in it, and puts the result of a race, or a mistake, into it.
+ *
+ * @param {Element} newMain
+ * @param {Element} oldMain
+ * @param {Cause} cause
+ */
+function keepRace(newMain, oldMain, { request }) {
+  const race = oldMain.querySelector("#race");
+  if (!race) return;
+  const newResults = newMain.querySelector("#race-results[data-rounds]");
+  if (newResults) race.querySelector("#race-results")?.replaceWith(newResults);
+  const newForm = newMain.querySelector("#run-race");
+  if (newForm && request === "POST /race") race.querySelector("#run-race")?.replaceWith(newForm);
+  newMain.querySelector("#race")?.replaceWith(race);
 }
 
 /** @param {Map<string, string>} oldFields */

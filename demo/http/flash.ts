@@ -1,5 +1,6 @@
 import { parseCookie, stringifySetCookie } from "cookie";
 import { isNotice, type Notice } from "../page/notices.ts";
+import type { RaceResult, RoundHistory } from "../race-lab/race-lab.ts";
 import type { LoggedCommand } from "../redis/command-log.ts";
 
 /** What a form did: the page shows it once. */
@@ -7,7 +8,9 @@ export interface Flash {
   notice: Notice;
   /** `POST /increment` */
   request: string;
-  commands: LoggedCommand[];
+  commands: readonly LoggedCommand[];
+  /** How a race came out. */
+  race?: RaceResult | undefined;
 }
 
 const MAX_AGE = 30; // seconds: enough to follow the redirect
@@ -39,9 +42,9 @@ export class FlashCookie {
   }
 
   /** The `Set-Cookie` value. Commands that do not fit are left out, the last ones first. */
-  set({ notice, request, commands }: Flash): string {
-    const value = Buffer.from(JSON.stringify({ notice, request, commands })).toString("base64url");
-    if (value.length > MAX_VALUE) return this.set({ notice, request, commands: commands.slice(0, -1) });
+  set({ commands, ...flash }: Flash): string {
+    const value = Buffer.from(JSON.stringify({ ...flash, commands })).toString("base64url");
+    if (value.length > MAX_VALUE && commands.length > 0) return this.set({ ...flash, commands: commands.slice(0, -1) });
     return stringifySetCookie(this.#name, value, { ...this.#attributes, maxAge: MAX_AGE });
   }
 
@@ -52,8 +55,9 @@ export class FlashCookie {
 }
 
 function isFlash(value: unknown): value is Flash {
-  const { notice, request, commands } = value as Partial<Flash>;
-  return isNotice(notice) && typeof request === "string" && Array.isArray(commands) && commands.every(isLoggedCommand);
+  const { notice, request, commands, race } = value as Partial<Flash>;
+  if (!isNotice(notice) || !isText(request) || !Array.isArray(commands)) return false;
+  return commands.every(isLoggedCommand) && (race === undefined || isRaceResult(race));
 }
 
 function isLoggedCommand(value: unknown): value is LoggedCommand {
@@ -63,3 +67,16 @@ function isLoggedCommand(value: unknown): value is LoggedCommand {
 }
 
 const isText = (value: unknown) => typeof value === "string";
+
+function isRaceResult(value: unknown): value is RaceResult {
+  const { rounds, work_ms, plain, store, history } = value as Partial<RaceResult>;
+  if (![rounds, work_ms, plain?.revived, store?.revived].every(Number.isFinite)) return false;
+  return history === null || [history?.plain, history?.store].every(isRoundHistory);
+}
+
+function isRoundHistory(value: unknown): value is RoundHistory {
+  const { steps, fields } = value as Partial<RoundHistory>;
+  if (!Array.isArray(steps) || typeof fields !== "object" || fields === null) return false;
+  const calls = steps.flatMap((step) => step.calls);
+  return steps.every(({ step }) => isText(step)) && calls.every(({ call, reply }) => isText(call) && isText(reply));
+}

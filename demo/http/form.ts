@@ -49,6 +49,16 @@ export function absoluteTtlIn(form: URLSearchParams, serverAbsoluteTtl: number):
   throw new HttpError(400, sentence, { field: "absolute_ttl" });
 }
 
+const DEFAULT_ROUNDS = "100";
+const MAX_ROUNDS = 300;
+
+/** The number of rounds of a race. */
+export function roundsIn(form: URLSearchParams): number {
+  const rounds = wholeNumberIn(form.get("rounds") ?? DEFAULT_ROUNDS);
+  if (rounds >= 1 && rounds <= MAX_ROUNDS) return rounds;
+  throw new HttpError(400, `The rounds must be a whole number from 1 to ${MAX_ROUNDS}.`, { field: "rounds" });
+}
+
 export const lastIn = (form: URLSearchParams, field: string) => form.getAll(field).at(-1);
 
 /** Digits only, other than `Number`, which takes `1e3` and `0x10`; 0 for anything else. */

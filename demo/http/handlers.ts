@@ -186,10 +186,12 @@ export class Handlers {
       devices: session === null ? [] : await this.#devicesOf(context, session),
       notice: shownFlash?.notice,
       mistake,
+      race: shownFlash?.race,
       typed: {
         username: form.get("username") ?? undefined,
         ttl: lastIn(form, "ttl"),
         absoluteTtl: lastIn(form, "absolute_ttl"),
+        rounds: lastIn(form, "rounds"),
       },
       costs: shownFlash === undefined ? [cost] : [cost, shownFlash],
     };

@@ -22,9 +22,9 @@ export const htmlReply = (html: string, status = 200, headers: string[] = []): R
 });
 
 /** To the page, after a form. */
-export const redirectHome = (headers: string[]): Reply => ({
+export const redirectHome = (headers: string[], fragment = ""): Reply => ({
   status: 303,
-  headers: ["Location", "/", ...NO_STORE, ...headers],
+  headers: ["Location", `/${fragment}`, ...NO_STORE, ...headers],
   body: "",
 });
 

@@ -1,6 +1,7 @@
 import type { Asset } from "../page/assets.ts";
 import type { Handler, Handlers } from "./handlers.ts";
 import { HttpError } from "./http-error.ts";
+import type { RaceHandlers } from "./race-handlers.ts";
 import { assetReply } from "./reply.ts";
 
 /** The handler of a path for each method. HEAD is GET: Node leaves the body out. */
@@ -10,7 +11,7 @@ type Route = Partial<Record<"GET" | "POST", Handler>>;
 export class Router {
   readonly #routes: Map<string, Route>;
 
-  constructor(handlers: Handlers, assets: Asset[]) {
+  constructor(handlers: Handlers, raceHandlers: RaceHandlers, assets: Asset[]) {
     const form = (handle: Handler): Route => ({ POST: (context) => handlers.handleForm(context, handle) });
     this.#routes = new Map<string, Route>([
       ["/", { GET: (context) => handlers.showPage(context) }],
@@ -24,6 +25,8 @@ export class Router {
       ["/sessions", { GET: (context) => handlers.listSessions(context) }],
       ["/sessions/end", form((context) => handlers.endSession(context))],
       ["/sessions/end-others", form((context) => handlers.endOtherSessions(context))],
+      ["/race", form((context) => raceHandlers.race(context))],
+      ["/race/step", { POST: (context) => raceHandlers.takeStep(context) }],
       ["/healthz", { GET: (context) => handlers.checkHealth(context) }],
       ...assets.map((asset): [string, Route] => [asset.path, { GET: () => assetReply(asset) }]),
     ]);

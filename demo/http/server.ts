@@ -3,9 +3,10 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { RedisUnavailableError } from "../../session-store.ts";
 import { loadAssets } from "../page/assets.ts";
 import { createPage } from "../page/render.ts";
+import { RaceLab } from "../race-lab/race-lab.ts";
 import type { Redis } from "../redis/connect.ts";
 import type { OutageLog } from "../redis/outage-log.ts";
-import type { StoreSettings } from "../store.ts";
+import { openStore, type StoreSettings } from "../store.ts";
 import { replyToClientError } from "./client-error.ts";
 import { isCrossSite } from "./cross-site.ts";
 import { FlashCookie } from "./flash.ts";
@@ -14,6 +15,7 @@ import { Handlers } from "./handlers.ts";
 import { HttpError } from "./http-error.ts";
 import { htmlReply, jsonReply, type Reply } from "./reply.ts";
 import { createRequestContext, pathOf, wantsHtml } from "./request-context.ts";
+import { RaceHandlers } from "./race-handlers.ts";
 import { Router } from "./router.ts";
 import { SECURITY_HEADERS } from "./security-headers.ts";
 import { SessionCookie } from "./session-cookie.ts";
@@ -46,7 +48,8 @@ export function createDemoServer(options: DemoServerOptions): Server {
   const cookieSettings = { cookieName: sessionCookie.name, isCookieSecure: secureCookie };
   const page = createPage({ ...cookieSettings, redisAddress: redis.address, ttl, absoluteTtl }, assets);
   const handlers = new Handlers({ sessionCookie, flashCookie, page, ping: redis.ping, ttl, absoluteTtl });
-  const router = new Router(handlers, assets);
+  const raceLab = new RaceLab({ store: openStore(redis.client, storeSettings), redis: redis.client, absoluteTtl });
+  const router = new Router(handlers, new RaceHandlers(raceLab, flashCookie), assets);
 
   // A missing Host is refused below, with the headers of every reply.
   return createServer({ ...TIME_LIMITS, requireHostHeader: false }, respond)

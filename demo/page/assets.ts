@@ -21,6 +21,7 @@ export function loadAssets(): Asset[] {
     assetOf("page.js", "text/javascript; charset=utf-8", readFileSync(viewPath("page.js"))),
     assetOf("devices.js", "text/javascript; charset=utf-8", readFileSync(viewPath("devices.js"))),
     assetOf("timeline.js", "text/javascript; charset=utf-8", readFileSync(viewPath("timeline.js"))),
+    assetOf("race.js", "text/javascript; charset=utf-8", readFileSync(viewPath("race.js"))),
     assetOf("icon.svg", "image/svg+xml", readFileSync(viewPath("icon.svg"))),
     assetOf("session.lua", "text/plain; charset=utf-8", Buffer.from(SESSION_SCRIPT.source)),
   ];

@@ -31,7 +31,7 @@ export function costOf(requests: RequestCost[], idleTtl: number | undefined): Co
     title: requests.map(({ request }) => request).join(", then "),
     roundTrips: roundTripsText(roundTrips.reduce((sum, count) => sum + count, 0)),
     requests: requests.map(({ request, commands }, index) => ({
-      title: `${request}: ${roundTripsText(roundTrips[index]!)}`,
+      title: `${request}: ${request === "POST /race" ? "see the race lab" : roundTripsText(roundTrips[index]!)}`,
       isOpen: index === 0,
       commands: commands.map((command, place) => commandView(command, commands[place - 1], idleTtl)),
     })),

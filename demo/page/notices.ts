@@ -6,6 +6,7 @@ export const NOTICES = {
   rotated: "New session ID. The data is the same; the old ID opens nothing now",
   otherEnded: "The session is ended. Its browser is signed out",
   othersEnded: "All your other sessions are ended. Only this browser is signed in",
+  raced: "The race is over. The race lab shows what came back",
   ended: "Logged out. Redis deleted the hash, your browser forgot the cookie",
 };
 

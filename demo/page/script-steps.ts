@@ -16,7 +16,7 @@ export interface ScriptStep {
 
 /** Which part of the script has it, and what the line looks like. */
 export interface ScriptSource {
-  part: "create" | "use";
+  part: "create" | "use" | "end";
   text: string;
 }
 
@@ -72,12 +72,18 @@ const ASK_TIME_LEFT: Step = {
   why: "how old is the last reset? After a second, one is due",
   source: use('idle, left = ttl * 1000, call("PTTL"'),
 };
-const DELETE: Step = { command: "DEL", why: "the ID opens nothing from now on", source: use('call("DEL"') };
+const ASK_USER: Step = { command: "HMGET session_user", why: "whose is it?", source: use('"session_user")[1]') };
+const DELETE: Step = { command: "DEL", why: "nothing brings it back", source: use('call("DEL"') };
+const DELETE_OLD: Step = {
+  command: "DEL",
+  why: "the old ID opens nothing now",
+  source: { part: "end", text: 'call("DEL"' },
+};
 
 const WRITE_BEFORE_DELETE: Step = {
   command: "HSET last_accessed_at …",
   why: "a full Redis refuses this, before anything is deleted",
-  source: use('call("HSET", key, "last_accessed_at", now) -- a full'),
+  source: use('"last_accessed_at", app_time) -- If memory'),
 };
 
 /** The steps of each operation, of which at least the first always runs. */
@@ -86,8 +92,8 @@ const STEPS_OF: Record<Operation, (args: string[], idleTtl: number | undefined) 
     const seconds = Number(ttl);
     return [
       { command: "TIME", why: "Redis' clock: the absolute timeout counts from now", source: create('call("TIME")') },
+      { command: "HSET …", why: "the fields", source: create("unpack(fields") },
       { command: "HSET session_deadline …", why: "when that ends it", source: create('"session_deadline", deadline)') },
-      { command: "HSET …", why: "the other fields", source: create("unpack(fields") },
       {
         command: `PEXPIRE ${seconds * 1000}`,
         why: `the idle timeout, ${seconds} s`,
@@ -120,33 +126,31 @@ const STEPS_OF: Record<Operation, (args: string[], idleTtl: number | undefined) 
     ASK_TIME_LEFT,
     ...resetSteps(Number(ttl)),
   ],
-  take: (_, idleTtl) => [READ_ALL, WRITE_BEFORE_DELETE, ASK_TIME_LEFT, ...resetSteps(idleTtl), DELETE],
-  delete: () => [CHECK, ASK_TIME_LEFT, DELETE],
+  take: (_, idleTtl) => [READ_ALL, WRITE_BEFORE_DELETE, ASK_TIME_LEFT, ...resetSteps(idleTtl), DELETE_OLD],
+  delete: () => [CHECK, ASK_USER, DELETE],
+};
+
+const ASK_EXPIRY: Step = {
+  command: "PEXPIRETIME",
+  why: "at the absolute timeout anyway?",
+  only: "same second",
+  source: use('call("PEXPIRETIME"'),
 };
 
 /** `only` is left out for the operations that always reset the idle timeout. */
-function resetSteps(idleTtl: number | undefined, only?: Condition): Step[] {
-  const isKnown = idleTtl !== undefined;
-  const steps: Step[] = [
-    {
-      command: "PEXPIRETIME",
-      why: "at the absolute timeout anyway?",
-      only: "same second",
-      source: use('call("PEXPIRETIME"'),
-    },
-    {
-      command: `PEXPIRE ${isKnown ? idleTtl * 1000 : "…"}`,
-      why: `${isKnown ? `${idleTtl} s` : "the idle timeout"} again`,
-      source: use('call("PEXPIRE", key, idle)'),
-    },
-    { command: "PEXPIREAT … LT", why: NOT_PAST_DEADLINE, source: use('call("PEXPIREAT"') },
-    { command: "PTTL", why: "how much time is that?", only: "capped", source: use('call("PEXPIREAT"') },
+function resetSteps(idleTtl: number | undefined, only?: "reset"): Step[] {
+  const [ms, again] = idleTtl === undefined ? ["…", "the idle timeout"] : [idleTtl * 1000, `${idleTtl} s`];
+  const condition = only === undefined ? {} : { only };
+  return [
+    ...(only === undefined ? [] : [ASK_EXPIRY]),
+    { command: `PEXPIRE ${ms}`, why: `${again} again`, source: use('call("PEXPIRE", key, idle)'), ...condition },
+    { command: "PEXPIREAT … LT", why: NOT_PAST_DEADLINE, source: use('call("PEXPIREAT"'), ...condition },
+    { command: "PTTL", why: "how much time is that?", source: use('call("PEXPIREAT"'), only: "capped" },
     {
       command: "HSET last_accessed_at …",
       why: "for people",
-      source: use('call("HSET", key, "last_accessed_at", now)\n'),
+      source: use('"last_accessed_at", app_time)\n'),
+      ...condition,
     },
   ];
-  if (only === undefined) return steps;
-  return steps.map((step) => (step.only === undefined ? Object.assign(step, { only }) : step));
 }

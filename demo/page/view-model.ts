@@ -3,6 +3,8 @@ import type { KeyClock } from "../redis/key-clock.ts";
 import type { DemoSession } from "../store.ts";
 import { type Cost, costOf, type RequestCost } from "./costs.ts";
 import { NOTICES, type Notice } from "./notices.ts";
+import { createRaceView, type RaceView } from "./race-view.ts";
+import type { RaceResult } from "../race-lab/race-lab.ts";
 
 /** TTLs that are one click away, in seconds. */
 const TTL_CHOICES = [
@@ -51,7 +53,9 @@ export interface PageState {
   notice: Notice | undefined;
   mistake: Mistake | undefined;
   /** What was typed into the form that was refused. */
-  typed: { username: string | undefined; ttl: string | undefined; absoluteTtl: string | undefined };
+  typed: Record<"username" | "ttl" | "absoluteTtl" | "rounds", string | undefined>;
+  /** How a race came out. */
+  race: RaceResult | undefined;
   /** The most recent first. */
   costs: RequestCost[];
 }
@@ -100,6 +104,8 @@ export interface SessionView {
   /** Undefined if Redis could not list them. */
   devices: Device[] | undefined;
   costs: Cost[];
+  rounds: Box;
+  race: RaceView;
   /** For the page's script: what to show when this session ends. */
   ended: SessionView | undefined;
 }
@@ -127,6 +133,8 @@ export function createSessionView(settings: PageSettings, pageState: PageState):
       costs.length === 0
         ? []
         : [costOf(costs.toReversed(), session === null ? undefined : Number(session.session_ttl))],
+    rounds: { value: typed.rounds ?? pageState.race?.rounds ?? 100, mistake: mistakeIn("rounds", mistake) },
+    race: createRaceView(pageState.race),
     ended: undefined,
   };
   return session === null ? view : { ...view, ended: endedView(view, session) };

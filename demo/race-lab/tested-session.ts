@@ -2,9 +2,10 @@
 export const RACE_STEPS = ["read", "logout", "write"] as const;
 export type RaceStep = (typeof RACE_STEPS)[number];
 
-/** What a step did, in words for people. */
+/** What a step did, for people. */
 export interface StepRecord {
   step: RaceStep;
+  /** `key` stands for the key of the session. */
   calls: { call: string; reply: string }[];
   /** Whether the step found a session. A plain write does not look, so it always says yes. */
   found: boolean;
@@ -19,6 +20,3 @@ export interface TestedSession extends Record<RaceStep, () => Promise<StepRecord
 }
 
 export type Hash = Record<string, string>;
-
-const LONGEST_KEY = 20; // characters: enough of a key to recognize it
-export const shorten = (key: string) => (key.length > LONGEST_KEY ? `${key.slice(0, LONGEST_KEY)}…` : key);

@@ -1,0 +1,148 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { openDemo } from "../demo-in-process.ts";
+import { spawnServerWith } from "../demo-process.ts";
+import { spawnRedis } from "../redis-process.ts";
+
+const { openApp } = await openDemo();
+const app = await openApp();
+const asForm = { accept: "text/html" };
+
+/** A reply as any JSON value. */
+const jsonOf = ({ text }: { text: string }) => JSON.parse(text) as Record<string, unknown>;
+
+describe("POST /race", () => {
+  test("counts the sessions that came back, and shows the first round in which one did", async () => {
+    const reply = await app.newBrowser().post("/race", { rounds: "30" });
+    assert.equal(reply.status, 200);
+    const { rounds, plain, store, history } = jsonOf(reply) as never as {
+      rounds: number;
+      plain: { revived: number };
+      store: { revived: number };
+      history: { plain: { steps: { step: string }[] } };
+    };
+    assert.equal(rounds, 30);
+    assert.ok(plain.revived > 0, "none came back");
+    assert.deepEqual(store, { revived: 0 });
+    assert.deepEqual(
+      history.plain.steps.map(({ step }) => step),
+      ["read", "logout", "write"],
+    );
+  });
+
+  test("runs a hundred rounds if the form names no number", async () => {
+    assert.equal(jsonOf(await app.newBrowser().post("/race"))["rounds"], 100);
+  });
+
+  test("leads a form to the page, which shows the counts once", async () => {
+    const browser = app.newBrowser();
+    const { status, headers } = await browser.post("/race", { rounds: "30" }, asForm);
+    assert.deepEqual([status, headers.get("location")], [303, "/#race"]);
+    const page = await browser.get("/", asForm);
+    assert.match(page.shown, /of 30 came back after the log-out/);
+    assert.match(page.shown, /HSET key page_views 2/);
+    assert.doesNotMatch((await browser.get("/", asForm)).shown, /came back after the log-out/);
+  });
+
+  test("needs no session, and leaves that of the browser alone", async () => {
+    const { browser, id } = await app.logIn();
+    await browser.post("/race", { rounds: "1" });
+    assert.equal((await browser.get("/session?refresh=false")).json.session_id, id);
+  });
+
+  test("refuses a number of rounds that is not from 1 to 300", async () => {
+    for (const rounds of ["0", "301", "1.5", "-1", "1e2", "", "many"]) {
+      const { status, json } = await app.newBrowser().post("/race", { rounds });
+      assert.deepEqual([status, json.error], [400, "The rounds must be a whole number from 1 to 300."], rounds);
+      const page = await app.newBrowser().post("/race", { rounds }, asForm);
+      assert.deepEqual([page.status, /id="rounds-mistake"/.test(page.shown)], [400, true], rounds);
+    }
+  });
+
+  test("refuses a race while another is running", async () => {
+    const first = app.newBrowser().post("/race", { rounds: "300" });
+    let reply;
+    do reply = await app.newBrowser().post("/race", { rounds: "1" });
+    while (reply.status === 200);
+    assert.deepEqual([reply.status, reply.headers.get("retry-after")], [429, "1"]);
+    assert.match(reply.json.error!, /^Another race is running/);
+    assert.equal((await first).status, 200);
+  });
+
+  test("leaves no key behind", async () => {
+    const own = await openApp();
+    await own.newBrowser().post("/race", { rounds: "20" });
+    assert.deepEqual(await own.keys(), []);
+  });
+});
+
+describe("POST /race/step", () => {
+  test("takes one step in both sessions", async () => {
+    const browser = app.newBrowser();
+    const { id } = jsonOf(await browser.post("/race/step", { step: "start" })) as { id: string };
+    const held: number[][] = [];
+    for (const step of ["read", "logout", "write"]) {
+      const { plain, store } = jsonOf(await browser.post("/race/step", { step, id })) as never as Record<
+        "plain" | "store",
+        { fields: object }
+      >;
+      held.push([Object.keys(plain.fields).length, Object.keys(store.fields).length]);
+    }
+    assert.deepEqual(held, [
+      [5, 6],
+      [0, 0],
+      [2, 0],
+    ]);
+  });
+
+  test("refuses another step, and an ID of another form", async () => {
+    const browser = app.newBrowser();
+    for (const form of [
+      {},
+      { step: "constructor", id: "A".repeat(43) },
+      { step: "read" },
+      { step: "read", id: "user:x" },
+    ]) {
+      assert.equal((await browser.post("/race/step", form)).status, 400);
+    }
+  });
+});
+
+test("a race is a 503 while Redis does not reply", async (t) => {
+  const redis = await spawnRedis(t);
+  const { browser } = await spawnServerWith(t, redis);
+  redis.hang();
+  assert.equal((await browser.post("/race", { rounds: "10" })).status, 503);
+  assert.equal((await browser.post("/race/step", { step: "start" })).status, 503);
+  redis.resume();
+});
+
+describe("the absolute timeout of a log-in", () => {
+  test("is what the form names", async () => {
+    const { browser } = await app.logIn({ ttl: "30", absolute_ttl: "60" });
+    const { session } = (await browser.get("/session?refresh=false")).json;
+    const lifetime = Number(session!["session_deadline"]) - Date.parse(session!["created_at"]!) / 1000;
+    assert.ok(lifetime >= 59 && lifetime <= 61, `${lifetime} seconds`);
+  });
+
+  test("is at least as long as the idle timeout, also one that the form does not name", async () => {
+    const { status, json } = await app.newBrowser().post("/login", { ttl: "61", absolute_ttl: "60" });
+    assert.deepEqual([status, json.error], [400, "TTL must be at most 60 seconds."]);
+    assert.equal((await app.newBrowser().post("/login", { absolute_ttl: "5" })).json.configured_ttl, 5);
+  });
+
+  test("is a whole number of seconds, up to that of the server", async () => {
+    for (const absolute_ttl of ["", "0", "1.5", "2592001"]) {
+      const { status, json } = await app.newBrowser().post("/login", { absolute_ttl });
+      const sentence = "The absolute timeout must be a whole number of seconds from 1 to 2592000.";
+      assert.deepEqual([status, json.error], [400, sentence], absolute_ttl);
+    }
+  });
+});
+
+test("GET /script shows the store's script with the lines of an operation marked", async () => {
+  const { status, shown } = await app.newBrowser().get("/script?operation=increment", asForm);
+  assert.equal(status, 200);
+  assert.match(shown, /<mark>.*HINCRBY/);
+  assert.match(shown, /aria-current="page">increment</);
+});
