@@ -7,6 +7,9 @@ import { findProgram } from "../demo/redis/find-program.mjs";
 const TASKSET = cpus().length > 1 ? findProgram("taskset") : undefined;
 const SAMPLE_MS = 1000;
 
+/** Cores that other programs may use without disturbing the figures. */
+export const BUSY_LIMIT = 0.1;
+
 /** For the server under test, or for this process where the store in it is measured. */
 export const MEASURED_CORE = "0";
 /** For Redis, and for this process while it generates load. */

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { frameworksChart } from "./chart.ts";
-import { describeMachine } from "./machine.ts";
+import { BUSY_LIMIT, describeMachine } from "./machine.ts";
 import { markdownTable, rounded, type Row } from "./table.ts";
 
 export interface Results {
@@ -22,7 +22,7 @@ export function publish({ redisVersion, coresBusy, tables }: Results): void {
   const results = { date, machine, nodeVersion: process.versions.node, redisVersion, coresBusy, tables };
   writeFileSync(RESULTS, `${JSON.stringify(results, roundNumbers, 2)}\n`);
   writeFileSync(CHART, frameworksChart(tables["frameworks"] ?? []));
-  const busy = coresBusy < 0.1 ? "" : ` Other programs used up to ${coresBusy.toFixed(1)} cores meanwhile.`;
+  const busy = coresBusy < BUSY_LIMIT ? "" : ` Other programs used up to ${coresBusy.toFixed(1)} cores meanwhile.`;
   const run = `Measured on ${date}: ${machine}, Node ${process.versions.node}, Redis ${redisVersion}.${busy}`;
   let text = replaceBlock(readFileSync(DOCUMENT, "utf8"), "run", run);
   for (const [name, rows] of Object.entries(tables)) text = replaceBlock(text, name, markdownTable(rows));

@@ -2,6 +2,7 @@
 import { generateLoad } from "./load.ts";
 import { cpuTime, MEASURED_CORE, OTHER_CORE, pin } from "./machine.ts";
 import { type BenchRedis, type Server, startServer } from "./processes.ts";
+import { repeat } from "./repeat.ts";
 import { median, medianRatio } from "./statistics.ts";
 import type { Row } from "./table.ts";
 
@@ -31,6 +32,7 @@ const READ = "GET /session";
 const LOG_IN = "POST /login";
 const PAGE = "GET /";
 const JSON_ROUTES = [READ, "POST /increment", LOG_IN];
+const LOG_INS_AT_ONCE = 50;
 const FORM = "username=andrew&ttl=1800";
 
 const FRAMEWORKS = ["Express", "Fastify"];
@@ -61,7 +63,7 @@ export async function measureRequests(redis: BenchRedis, plan: RequestsPlan) {
       const server = await startServer(args, redis);
       contenders[name] = { server, cookies: [], rounds: {} };
       pin(server.pid, MEASURED_CORE);
-      contenders[name].cookies = await Promise.all(Array.from({ length: plan.sessions }, () => logIn(server)));
+      contenders[name].cookies = await repeat(plan.sessions, LOG_INS_AT_ONCE, () => logIn(server));
     }
     for (let round = 0; round <= plan.rounds; round += 1) {
       for (const route of [...JSON_ROUTES, PAGE]) {

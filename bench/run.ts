@@ -5,14 +5,14 @@
 import { parseArgs } from "node:util";
 import { capacity } from "./capacity.ts";
 import { measureGrowth } from "./growth.ts";
-import { coresBusy, MEASURED_CORE, pin } from "./machine.ts";
+import { BUSY_LIMIT, coresBusy, MEASURED_CORE, pin } from "./machine.ts";
 import { measureMemory, measureUserMemory } from "./memory.ts";
 import { startRedis } from "./processes.ts";
 import { publish } from "./publish.ts";
 import { measureRedisCost } from "./redis-cost.ts";
 import { measureRequests } from "./requests.ts";
-import { measureTimeLimit } from "./time-limit.ts";
 import { markdownTable, type Row } from "./table.ts";
+import { measureTimeLimit } from "./time-limit.ts";
 
 const FULL = {
   requests: { rounds: 7, secondsPerRound: 1, connections: 256, sessions: 1000 },
@@ -28,7 +28,6 @@ const QUICK: typeof FULL = {
   memory: { sessions: 1000 },
   growth: { rounds: 3, sessionsPerRound: 1000, sizes: [1000, 10_000] },
 };
-const BUSY_LIMIT = 0.1; // cores
 
 const { values: options } = parseArgs({ options: { quick: { type: "boolean", default: false } } });
 const plan = options.quick ? QUICK : FULL;
