@@ -1,31 +1,27 @@
-/* Notices sessions of this user that begin or end in other browsers, and shows the list again. */
+/*
+ * Notices sessions of this user that begin or end in other browsers. It looks at the page and not at /sessions, which is
+ * an error once the session has ended: browsers report those in their console.
+ */
 
 const LOOK_EVERY_MS = 1500;
 
-const list = () => document.querySelector("#devices");
-const handlesIn = (/** @type {Element | null} */ element) =>
-  Array.from(element?.querySelectorAll("[data-handle]") ?? [], (item) => item.getAttribute("data-handle")).join();
+/** @param {ParentNode} root */
+const listIn = (root) => root.querySelector("#devices");
+
+/** @param {Element | null} list */
+const handlesIn = (list) =>
+  Array.from(list?.querySelectorAll("[data-handle]") ?? [], (item) => item.getAttribute("data-handle")).join();
 
 async function look() {
-  const shown = list();
-  if (shown !== null && !document.hidden) {
-    const response = await fetch("/sessions", { headers: { Accept: "application/json" } });
-    const { sessions = [] } = await response.json();
-    const handles = sessions.map((/** @type {{ handle: string }} */ { handle }) => handle).join();
-    if (response.ok && handles !== handlesIn(shown)) await showAgain(shown);
-  }
-}
-
-/** @param {Element} shown */
-async function showAgain(shown) {
+  const shown = listIn(document);
+  if (shown === null || document.hidden) return;
   const response = await fetch("/?refresh=false", { headers: { Accept: "text/html" } });
-  const page = new DOMParser().parseFromString(await response.text(), "text/html");
-  const fresh = page.querySelector("#devices");
-  // If a form was sent meanwhile, its reply is newer than this.
-  if (fresh !== null && shown.isConnected) shown.replaceWith(fresh);
+  const fresh = listIn(new DOMParser().parseFromString(await response.text(), "text/html"));
+  // If it is no longer there, a form was sent meanwhile, and its reply is newer than this one.
+  if (fresh !== null && shown.isConnected && handlesIn(fresh) !== handlesIn(shown)) shown.replaceWith(fresh);
 }
 
-/** An outage is shown by the rest of the page; the list comes back by itself. */
+/** An outage is reported by the rest of the page; the list is up to date again after it. */
 function lookAgain() {
   setTimeout(
     () =>
