@@ -29,7 +29,7 @@ export async function openDemo() {
   async function openApp({ secure = false, absoluteTtl = 2_592_000 } = {}) {
     const prefix = newPrefix();
     const { signal: stopping } = new AbortController();
-    const storeSettings = { prefix, ttl: 60, absoluteTtl };
+    const storeSettings = { prefix, ttl: Math.min(60, absoluteTtl), absoluteTtl }; // as in server.ts
     const server = createDemoServer({ redis: demoRedis, storeSettings, secureCookie: secure, outages, stopping });
     await once(server.listen(0, "127.0.0.1"), "listening");
     closers.push(() => {
