@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 
 const CHECK_EVERY_MS = 300;
 const EVENTS = new Set(["start", "dev", "npx"]); // of npm: its scripts that start the server, and npx
+const ORPHAN_DEPTH = 4; // tsx, a shell, whoever adopts orphans for this user, and process 1
 const NPM = /(^|[/\s])np[mx](-cli\.js)?(\s|$)/;
 
 /**
@@ -22,18 +23,18 @@ export function watchLauncher(onGone: () => void): void {
 }
 
 /**
- * The parent and, if it was started by npm in its turn, all processes up to npm; undefined if nobody but a shell started
- * us. Empty if npm is gone already.
+ * The parent and, if npm started it, all processes up to npm; undefined if nobody but a shell started us. Empty if npm is
+ * gone already.
  */
 function findLaunchers(): number[] | undefined {
   const isByTsx = process.execArgv.some((option) => option.endsWith("preflight.cjs")); // what its command loads first
   const isByNpm = EVENTS.has(process.env["npm_lifecycle_event"] ?? "");
   if (!isByTsx && !isByNpm) return undefined;
   const ancestors = findAncestors();
+  if (!isByNpm || ancestors === undefined) return [process.ppid];
   const npm = ancestors.findIndex(({ command }) => NPM.test(command));
-  if (!isByNpm || ancestors.length === 0) return [process.ppid];
   if (npm >= 0) return ancestors.slice(0, npm + 1).map(({ pid }) => pid);
-  const isOrphan = ancestors.length < 3; // at most tsx and a shell, and then whoever adopts orphans
+  const isOrphan = ancestors.length <= ORPHAN_DEPTH;
   return isOrphan ? [] : [process.ppid];
 }
 
@@ -42,16 +43,17 @@ interface Ancestor {
   command: string;
 }
 
-/** The parent first, without process 1 unless that is npm, as in a container. Empty where there is no `ps`. */
-function findAncestors(): Ancestor[] {
+/** From the parent up to process 1; undefined where there is no `ps`. */
+function findAncestors(): Ancestor[] | undefined {
   const { stdout } = spawnSync("ps", ["-A", "-o", "pid=,ppid=,args="], { encoding: "utf8" });
-  const lines = (stdout ?? "").matchAll(/^ *(\d+) +(\d+) +(.*)$/gm);
-  const processes = new Map(Array.from(lines, ([, pid, parent, command]) => [Number(pid), { parent, command }]));
+  const lines = Array.from((stdout ?? "").matchAll(/^ *(\d+) +(\d+) +(.*)$/gm));
+  if (lines.length === 0) return undefined;
+  const processes = new Map(lines.map(([, pid, parent, command = ""]) => [Number(pid), { parent, command }]));
   const ancestors: Ancestor[] = [];
   for (let pid = process.ppid; pid > 0;) {
-    const { parent, command = "" } = processes.get(pid) ?? {};
-    if (pid > 1 || NPM.test(command)) ancestors.push({ pid, command });
-    pid = Number(parent ?? 0);
+    const { parent, command } = processes.get(pid) ?? { parent: 0, command: "" };
+    ancestors.push({ pid, command });
+    pid = Number(parent);
   }
   return ancestors;
 }

@@ -52,6 +52,11 @@ export function spawnServer(t: Lifetime, args: string[], environment: Record<str
     stderr: () => stderr,
     end,
     kill,
+    /** As when whoever reads the server's output is gone. */
+    closeOutput() {
+      child.stdout.destroy();
+      child.stderr.destroy();
+    },
     async stop(signal: NodeJS.Signals) {
       kill(signal);
       return end();

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { createCluster, type RedisClientType } from "redis";
 import {
   clientOptions,
@@ -21,8 +22,10 @@ export async function connectCluster(
   access: RedisAccess,
   known: RedisServer[] = [node],
 ): Promise<RedisConnection> {
-  const sockets = new AbortController();
-  const { commandOptions, ...defaults } = clientOptions(access, sockets.signal);
+  const attempt = new AbortController();
+  setMaxListeners(0, attempt.signal); // one for each socket
+  const { commandOptions, ...defaults } = clientOptions(access, attempt.signal);
+  const socketOptions: { signal?: AbortSignal } = defaults.socket;
   const cluster = createCluster({ rootNodes: known.map((socket) => ({ socket })), defaults, commandOptions });
   let lastError: unknown;
   const keepError = (error: unknown) => (lastError = error);
@@ -31,20 +34,18 @@ export async function connectCluster(
     await withConnectLimit(cluster.connect());
     if (!hasAllSlots()) throw (lastError = new Error(NO_MASTER));
   } catch (error) {
-    sockets.abort();
+    attempt.abort();
     cluster.destroy();
     throw lastError ?? error; // node-redis' own says only that no node could be used
   }
+  delete socketOptions.signal; // a signal would hold on to every socket that is opened and closed from now on
 
   return {
     commands: cluster,
     clients: () => clients().filter(({ isReady }) => isReady),
     problem,
     reconnect: () => connectCluster(node, access, knownNodes()),
-    async close() {
-      await closeClients(clients(), cluster.close());
-      sockets.abort(); // also of those that were about to connect
-    },
+    close: () => closeClients(clients(), cluster.close()),
   };
 
   function clients(): RedisClientType[] {

@@ -84,8 +84,8 @@ export function clientOptions({ username, password, database = 0, isTls = false 
     database,
     disableOfflineQueue: true,
     commandOptions: { timeout: 0 }, // it ends when a command is written to the socket, and costs a timer for each
-    socket: { signal, connectTimeout: 0, reconnectStrategy: false, ...(isTls && { tls: true }) },
-  } as const satisfies RedisClientOptions;
+    socket: { signal, connectTimeout: 0, reconnectStrategy: false as const, ...(isTls && { tls: true as const }) },
+  } satisfies RedisClientOptions;
 }
 
 /** `closing` waits for replies, without a limit; and a client that is closed already would keep its place in a registry. */

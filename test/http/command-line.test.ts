@@ -10,9 +10,9 @@ import { text } from "node:stream/consumers";
 import { after, describe, test, type TestContext } from "node:test";
 import { findProgram } from "../../demo/redis/find-program.mjs";
 import type { Lifetime } from "../child-process.ts";
-import { NO_REDIS_ON_DEFAULT_PORTS, spawnServer } from "../demo-process.ts";
-import { sendRaw } from "../raw-http.ts";
+import { NO_REDIS_ON_DEFAULT_PORTS, spawnServer, spawnServerWith } from "../demo-process.ts";
 import { openRedis } from "../redis-connection.ts";
+import { spawnRedis } from "../redis-process.ts";
 import { reservedPort } from "../reserved-port.ts";
 import { until } from "../wait.ts";
 
@@ -56,6 +56,21 @@ describe("starting", AT_ONCE, () => {
       stdout,
     );
   });
+
+  for (const [listensOn, shown] of [
+    ["::1", "[::1]"],
+    ["[::1]", "[::1]"],
+    ["::", "localhost"],
+    ["0.0.0.0", "localhost"],
+    ["localhost", "localhost"],
+    ["127.0.0.2", "127.0.0.2"],
+  ] as const) {
+    test(`prints a URL that opens: --host ${listensOn}`, async (t) => {
+      const { url, port: ownPort } = await spawnServer(t, [...HERE, "--port", "0", "--host", listensOn]).listening();
+      assert.equal(url, `http://${shown}:${ownPort}`);
+      assert.equal((await fetch(`${url}/session`)).status, 200);
+    });
+  }
 
   test("keeps its sessions there, under session: and the ID", async () => {
     const { browser } = await server.listening();
@@ -253,38 +268,18 @@ describe("stopping", AT_ONCE, () => {
       assert.deepEqual([code, stderr], [0, ""]);
     });
   }
-
-  test("waits for no connection that is idle, and not for ever for one that is not", async (t) => {
-    const server = spawnServer(t, [...HERE, "--port", "0"]);
-    const { port: ownPort, browser } = await server.listening();
-    await browser.get("/");
-    await beginLogIn(t, ownPort);
-    const { code, stderr } = await server.stop("SIGTERM");
-    assert.deepEqual([code, stderr], [0, ""]);
-  });
 });
 
-async function startWithPrivateRedis(t: TestContext) {
-  const server = spawnServer(t, ["--port", "0"], NO_REDIS_ON_DEFAULT_PORTS);
-  const { stdout, browser } = await server.listening();
-  const said = linesOf(stdout).filter((line) => /private/i.test(line));
-  assert.equal(said.length, 1, stdout);
-  const redisPort = Number(/:(\d+)/.exec(said[0]!)?.[1]);
-  t.after(() => sendRaw(redisPort, "SHUTDOWN NOSAVE\n").catch(() => {}));
-  assert.ok(await answers(redisPort), said[0]);
-  return { server, redisPort, browser };
-}
-
 describe("where no Redis is named and none is at localhost:6379", AT_ONCE, () => {
-  for (const signal of ["SIGTERM", "SIGINT"] as const) {
-    test(`a private Redis serves, is said in one line, and is gone after ${signal}`, async (t) => {
-      const { server, redisPort, browser } = await startWithPrivateRedis(t);
-      assert.equal((await browser.post("/login")).status, 200);
-      const { code, stderr } = await server.stop(signal);
-      assert.deepEqual([code, stderr], [0, ""]);
-      assert.equal(await answers(redisPort), false);
-    });
-  }
+  test("a private Redis serves, and is said in one line", async (t) => {
+    const server = spawnServer(t, ["--port", "0"], NO_REDIS_ON_DEFAULT_PORTS);
+    const { stdout, browser } = await server.listening();
+    const said = linesOf(stdout).filter((line) => /private/i.test(line));
+    assert.equal(said.length, 1, stdout);
+    assert.ok(await answers(Number(/:(\d+)/.exec(said[0]!)?.[1])), said[0]);
+    assert.equal((await browser.post("/login")).status, 200);
+    assert.deepEqual(await server.stop("SIGTERM").then(({ code, stderr }) => [code, stderr]), [0, ""]);
+  });
 
   test("the private Redis is gone after a start that fails", async (t) => {
     const folder = await mkdtemp(join(tmpdir(), "redis-server-"));
@@ -298,5 +293,26 @@ describe("where no Redis is named and none is at localhost:6379", AT_ONCE, () =>
     assert.deepEqual([code, linesOf(stderr).length], [1, 1]);
     const redisPort = Number(/--port (\d+)/.exec(await readFile(log, "utf8"))?.[1]);
     assert.equal(await answers(redisPort), false);
+  });
+});
+
+describe("a reader of the log that goes away", AT_ONCE, () => {
+  test("does not end the server, which goes on when it has something to say", async (t) => {
+    const spawned = await spawnRedis(t);
+    const { server, browser } = await spawnServerWith(t, spawned);
+    server.closeOutput();
+    await spawned.kill(); // which is logged
+    assert.equal((await browser.get("/healthz")).status, 503);
+    await spawned.start();
+    assert.ok(await until(async () => (await browser.get("/healthz")).status === 200), "never back");
+    assert.equal((await server.stop("SIGTERM")).code, 0);
+  });
+
+  test("does not end a server that has yet to say where it listens", async (t) => {
+    const ownPort = String(await reservedPort());
+    const server = spawnServer(t, [...HERE, "--port", ownPort]);
+    server.closeOutput();
+    assert.ok(await until(() => answers(Number(ownPort))), "never listens");
+    assert.equal((await server.stop("SIGTERM")).code, 0);
   });
 });

@@ -1,0 +1,214 @@
+import assert from "node:assert/strict";
+import { tracingChannel } from "node:diagnostics_channel";
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import { describe, test, type TestContext } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { openRedis, type Redis } from "../../demo/redis/connect.ts";
+import { TIME_LIMITS } from "../../demo/redis/time-limits.ts";
+import { StartError } from "../../demo/start-error.ts";
+import { type SpawnedRedis, spawnRedis } from "../redis-process.ts";
+import { until } from "../wait.ts";
+
+const LIMIT_MS = 30_000; // guards against hanging only
+const FILE = { concurrency: 4, timeout: 120_000 };
+const STORE_TIMEOUT_MS = 1000;
+
+const targetAt = (port: number) => ({ kind: "single", host: "127.0.0.1", port }) as const;
+const PING_SCRIPT = "return 1";
+const NO_KEYS = { keys: [], arguments: [] };
+
+async function openConnection(t: TestContext, { port }: SpawnedRedis) {
+  const redis = await openRedis(targetAt(port));
+  t.after(() => redis.close());
+  const failures: string[] = [];
+  redis.watch((reason) => failures.push(reason));
+  return { redis, failures };
+}
+
+const isServing = (redis: Redis) => () =>
+  redis.ping().then(
+    () => true,
+    () => false,
+  );
+
+/** Connections of clients other than the one that asks. */
+async function connectionsTo({ send }: SpawnedRedis): Promise<number> {
+  return (
+    String(await send("CLIENT", "LIST"))
+      .trim()
+      .split("\n").length - 1
+  );
+}
+
+/** As work that takes long does: nothing is read, and no timer fires. */
+function blockEventLoop(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
+
+describe("a connection to a Redis that hangs", FILE, () => {
+  test("fails what waits on it, and is replaced when Redis replies again", async (t) => {
+    const spawned = await spawnRedis(t);
+    const { redis, failures } = await openConnection(t, spawned);
+    spawned.hang();
+    await assert.rejects(redis.client.eval(PING_SCRIPT, NO_KEYS), /Disconnects client|closed|offline/);
+    await until(() => failures.length > 0, LIMIT_MS);
+    assert.equal(failures[0], `no reply to PING within ${TIME_LIMITS.pingReplyMs} ms`);
+    spawned.resume();
+    assert.ok(await until(isServing(redis), LIMIT_MS), "never back");
+    assert.equal(await redis.client.eval(PING_SCRIPT, NO_KEYS), 1);
+  });
+
+  test("is given up before the store's own time limit", () => {
+    assert.ok(TIME_LIMITS.pingEveryMs + TIME_LIMITS.pingReplyMs < STORE_TIMEOUT_MS);
+    assert.ok(TIME_LIMITS.connectMs < STORE_TIMEOUT_MS);
+  });
+});
+
+const isPing = (message: object) => "args" in message && Array.isArray(message.args) && message.args[0] === "PING";
+
+test("a Redis that hangs is sent one PING, and not another one until that has its reply", async (t) => {
+  const spawned = await spawnRedis(t);
+  let [waiting, most] = [0, 0];
+  const count = (step: number) => (message: object) => {
+    if (!isPing(message)) return;
+    waiting += step;
+    most = Math.max(most, waiting);
+  };
+  const subscriber = { start: count(1), asyncEnd: count(-1), end() {}, asyncStart() {}, error() {} };
+  const channel = tracingChannel<unknown, object>("node-redis:command");
+  const { failures } = await openConnection(t, spawned);
+  channel.subscribe(subscriber);
+  t.after(() => channel.unsubscribe(subscriber));
+  spawned.hang();
+  await until(() => failures.length > 0, LIMIT_MS);
+  spawned.resume();
+  assert.equal(most, 1);
+});
+
+describe("a connection that is lost", FILE, () => {
+  test("is replaced when Redis is started again", async (t) => {
+    const spawned = await spawnRedis(t);
+    const { redis, failures } = await openConnection(t, spawned);
+    await spawned.kill();
+    await assert.rejects(redis.ping(), { code: "REDIS_UNAVAILABLE" });
+    await until(() => failures.length > 1, LIMIT_MS);
+    await spawned.start();
+    assert.ok(await until(isServing(redis), LIMIT_MS), "never back");
+    assert.ok(failures.every((reason) => reason !== ""));
+    assert.ok(await until(async () => (await connectionsTo(spawned)) === 1, LIMIT_MS), "more than one connection");
+  });
+
+  test("is not replaced after close()", async (t) => {
+    const spawned = await spawnRedis(t);
+    const { redis, failures } = await openConnection(t, spawned);
+    await spawned.kill();
+    await until(() => failures.length > 0, LIMIT_MS);
+    await redis.close();
+    await spawned.start();
+    await sleep(10 * TIME_LIMITS.pingEveryMs);
+    assert.equal(await connectionsTo(spawned), 0);
+  });
+});
+
+describe("an event loop that was blocked", FILE, () => {
+  for (const ms of [900, 1500, 3000]) {
+    test(`is no failure of Redis: ${ms} ms, with 50 commands under way`, async (t) => {
+      const { redis, failures } = await openConnection(t, await spawnRedis(t));
+      for (let times = 0; times < 3; times++) {
+        const commands = Array.from({ length: 50 }, () => redis.client.eval(PING_SCRIPT, NO_KEYS));
+        await sleep(20); // they are sent, and so is a PING
+        blockEventLoop(ms);
+        await Promise.all(commands);
+      }
+      await sleep(2 * TIME_LIMITS.pingReplyMs);
+      assert.deepEqual(failures, []);
+    });
+  }
+});
+
+describe("close()", FILE, () => {
+  test("waits for the replies to commands that were sent", async (t) => {
+    const redis = await openRedis(targetAt((await spawnRedis(t)).port));
+    const commands = Array.from({ length: 100 }, () => redis.client.eval(PING_SCRIPT, NO_KEYS));
+    await redis.close();
+    await Promise.all(commands);
+  });
+
+  test("leaves no connection behind", async (t) => {
+    const spawned = await spawnRedis(t);
+    const redis = await openRedis(targetAt(spawned.port));
+    assert.equal(await connectionsTo(spawned), 1);
+    await redis.close();
+    assert.ok(await until(async () => (await connectionsTo(spawned)) === 0, LIMIT_MS));
+  });
+
+  test("does not wait for a Redis that hangs", async (t) => {
+    const spawned = await spawnRedis(t);
+    const redis = await openRedis(targetAt(spawned.port));
+    spawned.hang();
+    const waiting = assert.rejects(redis.client.eval(PING_SCRIPT, NO_KEYS));
+    await redis.close();
+    await waiting;
+  });
+});
+
+describe("a peer that never completes the handshake", FILE, () => {
+  const peers: [what: string, isTls: boolean, behave: (socket: Socket) => unknown][] = [
+    ["says nothing", false, () => {}],
+    ["drips bytes of a reply", false, (socket) => drip(socket, "+", "a")],
+    ["says nothing, where TLS is expected", true, () => {}],
+    ["drips bytes of a TLS record", true, (socket) => drip(socket, "\u0016\u0003\u0003\u0040\u0000", "\u0002")],
+  ];
+  for (const [what, isTls, behave] of peers) {
+    test(`ends the start with one line, and its socket is closed: it ${what}`, async (t) => {
+      const sockets: Socket[] = [];
+      const peer = createServer((socket) => {
+        sockets.push(socket.on("error", () => {}).resume());
+        behave(socket);
+      });
+      t.after(() => void peer.close());
+      await once(peer.listen(0, "127.0.0.1"), "listening");
+      const { port } = peer.address() as AddressInfo;
+      await assert.rejects(openRedis({ ...targetAt(port), isTls }), (error) => {
+        assert.ok(error instanceof StartError, String(error));
+        assert.match(
+          error.message,
+          new RegExp(`^No Redis at 127\\.0\\.0\\.1:${port} \\(no connection within \\d+ ms\\)`),
+        );
+        return true;
+      });
+      assert.equal(sockets.length, 1);
+      assert.ok(await until(() => sockets[0]!.destroyed, LIMIT_MS), "left open");
+    });
+  }
+});
+
+/** First these bytes, then one more again and again: never silent, never done. */
+function drip(socket: Socket, first: string, more: string): void {
+  socket.write(first, "latin1");
+  const timer = setInterval(() => socket.write(more, "latin1"), 50);
+  socket.on("close", () => clearInterval(timer));
+}
+
+test("a server that repeats what it was sent does not make the demo show the password", async (t) => {
+  const peer = createServer((socket) => {
+    socket
+      .on("error", () => {})
+      .on("data", (data) => {
+        const words = data
+          .toString()
+          .split("\r\n")
+          .filter((line) => !/^[*$]/.test(line));
+        socket.write(`-ERR unknown command 'HELLO', with args beginning with: ${words.join(" ")}\r\n`);
+      });
+  });
+  t.after(() => void peer.close());
+  await once(peer.listen(0, "127.0.0.1"), "listening");
+  const { port } = peer.address() as AddressInfo;
+  await assert.rejects(openRedis({ ...targetAt(port), password: "s3cret" }), (error) => {
+    assert.ok(error instanceof StartError, String(error));
+    assert.match(error.message, /refuses \(ERR\)/);
+    return true;
+  });
+});

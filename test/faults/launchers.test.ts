@@ -1,0 +1,130 @@
+/**
+ * The server as people start it: by `npm start` and by `npx tsx server.ts`. These start a shell, tsx and the server, which
+ * starts a private Redis. Whatever ends the first of them, none of the others may live on.
+ */
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { once } from "node:events";
+import { describe, test, type TestContext } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { findProgram } from "../../demo/redis/find-program.mjs";
+import { NO_REDIS_ON_DEFAULT_PORTS } from "../demo-process.ts";
+import { reservedPort } from "../reserved-port.ts";
+import { until } from "../wait.ts";
+
+const LIMIT_MS = 40_000; // guards against hanging: five seconds are promised, and this machine may be busy
+/** Before the server listens, most of them. */
+const EARLY_MS = process.env["FULL"] === "1" ? [0, 150, 300, 450, 600, 750, 900, 1100, 1300, 1600] : [300, 700, 1100];
+const OPTIONS = { timeout: 300_000, concurrency: 2, skip: process.platform === "win32" && "signals are POSIX" };
+
+const REDIS = findProgram("redis-server", "valkey-server")!;
+
+const LAUNCHERS = {
+  "npm start": { command: ["npm", "start", "--silent", "--"], signals: ["SIGTERM", "SIGINT", "SIGHUP", "SIGKILL"] },
+  // Its shell does not pass SIGINT on, and then npx goes on too. Ctrl-C reaches all of them.
+  "npx tsx server.ts": { command: ["npx", "tsx", "server.ts"], signals: ["SIGTERM", "SIGHUP", "SIGKILL"] },
+} as const;
+
+interface Run {
+  /** The first process, which is told. Its group is what Ctrl-C reaches. */
+  pid: number;
+  listening: () => Promise<void>;
+  /** Command lines of the processes that are left, and the port if it is taken. */
+  left: () => Promise<string[]>;
+}
+
+async function launch(t: TestContext, [program, ...args]: readonly [string, ...string[]]): Promise<Run> {
+  const port = await reservedPort();
+  const folder = await mkdtemp(join(tmpdir(), "test-launch-"));
+  const redisPids = join(folder, "redis-pids");
+  const script = `#!/bin/sh\n[ "$1" = --version ] || echo $$ >> ${redisPids}\nexec ${REDIS} "$@"\n`;
+  await Promise.all([writeFile(join(folder, "redis-server"), script, { mode: 0o755 }), writeFile(redisPids, "")]);
+  const path = `${folder}:${process.env["PATH"]}`;
+  const child = spawn(program, [...args, "--port", String(port)], {
+    cwd: new URL("../..", import.meta.url),
+    env: { PATH: path, HOME: process.env["HOME"], ...NO_REDIS_ON_DEFAULT_PORTS },
+    stdio: ["ignore", "pipe", "ignore"],
+    detached: true,
+  });
+  let stdout = "";
+  child.stdout.setEncoding("utf8").on("data", (chunk: string) => (stdout += chunk));
+  t.after(async () => {
+    for (const { pid } of await processesLeft()) process.kill(pid, "SIGKILL");
+    await rm(folder, { recursive: true });
+  });
+  return {
+    pid: child.pid!,
+    async listening() {
+      assert.ok(await until(() => /^Redis: .+\n/m.test(stdout), LIMIT_MS), `It does not listen: ${stdout}`);
+    },
+    async left() {
+      const commands = (await processesLeft()).map(({ command }) => command);
+      return (await isFree(port)) ? commands : [...commands, `port ${port}`];
+    },
+  };
+
+  /** npm, the shell, tsx and the server have the port on their command lines. */
+  async function processesLeft() {
+    const ofRedis = new Set((await readFile(redisPids, "utf8")).split("\n"));
+    const { stdout: list } = spawnSync("ps", ["-A", "-o", "pid=,stat=,args="], { encoding: "utf8" });
+    return Array.from(list.matchAll(/^ *(\d+) +(\S+) +(.*)$/gm), ([, pid = "", state = "", command = ""]) => ({
+      pid: Number(pid),
+      command,
+      isOurs: (command.endsWith(`--port ${port}`) || ofRedis.has(pid)) && !state.startsWith("Z"),
+    })).filter(({ isOurs }) => isOurs);
+  }
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  try {
+    await once(server.listen(port, "127.0.0.1"), "listening");
+    return true;
+  } catch {
+    return false;
+  } finally {
+    server.close();
+  }
+}
+
+async function assertNothingIsLeft({ left }: Run): Promise<void> {
+  await until(async () => (await left()).length === 0, LIMIT_MS);
+  assert.deepEqual(await left(), []);
+}
+
+for (const [name, { command, signals }] of Object.entries(LAUNCHERS)) {
+  describe(name, OPTIONS, () => {
+    for (const signal of signals) {
+      test(`leaves nothing behind after ${signal}`, async (t) => {
+        const run = await launch(t, command);
+        await run.listening();
+        process.kill(run.pid, signal);
+        await assertNothingIsLeft(run);
+      });
+
+      test(`leaves nothing behind after ${signal} during the start`, async (t) => {
+        for (const ms of EARLY_MS) {
+          const run = await launch(t, command);
+          await sleep(ms);
+          process.kill(run.pid, signal);
+          await assertNothingIsLeft(run);
+        }
+      });
+    }
+
+    for (const signal of ["SIGINT", "SIGHUP"] as const) {
+      test(`leaves nothing behind after ${signal} from the terminal, at any time`, async (t) => {
+        for (const ms of [...EARLY_MS, undefined]) {
+          const run = await launch(t, command);
+          await (ms === undefined ? run.listening() : sleep(ms));
+          process.kill(-run.pid, signal);
+          await assertNothingIsLeft(run);
+        }
+      });
+    }
+  });
+}
