@@ -1,10 +1,11 @@
 /** Memory, and what operations cost Redis, by the number of sessions. */
-import { setTimeout as sleep } from "node:timers/promises";
+import { randomInt } from "node:crypto";
 import { RedisSessionStore } from "../session-store.ts";
 import { usedMemory } from "./memory.ts";
 import type { BenchRedis } from "./processes.ts";
 import { EMPTY_SCRIPT, keyOf, microsecondsInRedis, type Operation } from "./redis-cost.ts";
 import { repeat } from "./repeat.ts";
+import { measureInTurn } from "./rounds.ts";
 import { type Client, connectRedis } from "./servers/redis-client.ts";
 import { DATA, FIELDS } from "./session-data.ts";
 import { median } from "./statistics.ts";
@@ -44,14 +45,11 @@ export async function measureGrowth(redis: BenchRedis, plan: GrowthPlan): Promis
 
 /** On sessions picked at random: if there are many, most are in no cache of the processor. */
 async function measureSize(client: Client, operations: Operation[], ids: string[], plan: GrowthPlan): Promise<Row> {
-  const costs = operations.map((): number[] => []);
-  const pick = () => ids[Math.floor(Math.random() * ids.length)] ?? "";
-  for (let round = 0; round < plan.rounds; round += 1) {
-    await sleep(REFRESH_PAUSE_MS);
-    for (const [index, operation] of operations.entries()) {
-      const picked = Array.from({ length: plan.sessionsPerRound }, pick);
-      costs[index]?.push(await microsecondsInRedis(client, picked, operation));
-    }
-  }
+  const pick = () => Array.from({ length: plan.sessionsPerRound }, () => ids[randomInt(ids.length)] ?? "");
+  const costs = await measureInTurn(
+    plan.rounds,
+    operations.map((operation) => () => microsecondsInRedis(client, pick(), operation)),
+    { pauseMs: REFRESH_PAUSE_MS },
+  );
   return Object.fromEntries(operations.map(({ name }, index) => [`${name}, µs`, median(costs[index] ?? [])]));
 }

@@ -2,6 +2,7 @@
 import { defineScript, RedisSessionStore } from "../session-store.ts";
 import type { BenchRedis } from "./processes.ts";
 import { repeat } from "./repeat.ts";
+import { measureInTurn } from "./rounds.ts";
 import { type Client, connectRedis } from "./servers/redis-client.ts";
 import { DATA, expressSession, FIELDS } from "./session-data.ts";
 import { median, medianRatio } from "./statistics.ts";
@@ -31,20 +32,16 @@ export const EMPTY_SCRIPT = defineScript("return 1");
 export const keyOf = (id: string): string => `session:${id}`;
 const connectRedisKey = (id: string) => `sess:${id}`;
 
-/** A round creates sessions, runs every operation once on each, and deletes them. */
+/** Each round creates sessions, runs every operation once on each, and deletes them. */
 export async function measureRedisCost(redis: BenchRedis, { rounds, sessionsPerRound }: RedisCostPlan): Promise<Row[]> {
   const client = await connectRedis(redis.url);
   await client.scriptLoad(EMPTY_SCRIPT.source);
   const ids: string[] = Array.from({ length: sessionsPerRound }, () => "");
   const operations = lifeOfSessions(client, ids);
-  const costs = operations.map((): number[] => []);
-  for (let round = 0; round <= rounds; round += 1) {
-    for (const [index, operation] of operations.entries()) {
-      const cost = await microsecondsInRedis(client, ids, operation);
-      if (round > 0) costs[index]?.push(cost); // the first round warms up
-    }
-    await client.flushDb();
-  }
+  const costs = await measureInTurn(
+    rounds,
+    operations.map((operation) => () => microsecondsInRedis(client, ids, operation)),
+  );
   client.destroy();
   return operations.map(({ name, commands = [SCRIPT] }, index) => ({
     operation: name,

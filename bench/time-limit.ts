@@ -3,6 +3,7 @@ import { RedisSessionStore } from "../session-store.ts";
 import type { BenchRedis } from "./processes.ts";
 import { EMPTY_SCRIPT } from "./redis-cost.ts";
 import { repeat } from "./repeat.ts";
+import { measureInTurn } from "./rounds.ts";
 import { connectRedis } from "./servers/redis-client.ts";
 import { median } from "./statistics.ts";
 import type { Row } from "./table.ts";
@@ -28,21 +29,18 @@ export async function measureTimeLimit(redis: BenchRedis, plan: TimeLimitPlan): 
   await store.run(); // caches the script
   const byClient = () => client.evalSha(EMPTY_SCRIPT.sha1, { keys: [KEY], arguments: [] });
   const byStore = () => store.run();
-  const costs: { client: number; store: number; timer: number }[] = [];
-  for (let round = 0; round <= plan.rounds; round += 1) {
-    const clientCost = await clientMicroseconds(plan.operationsPerRound, byClient);
-    const storeCost = await clientMicroseconds(plan.operationsPerRound, byStore);
-    const costWithoutTimers = await withoutTimers(() => clientMicroseconds(plan.operationsPerRound, byStore));
-    if (round === 0) continue; // the first round warms up
-    costs.push({ client: clientCost, store: storeCost, timer: storeCost - costWithoutTimers });
-  }
+  const [clientCosts = [], storeCosts = [], withoutTimersCosts = []] = await measureInTurn(plan.rounds, [
+    () => clientMicroseconds(plan.operationsPerRound, byClient),
+    () => clientMicroseconds(plan.operationsPerRound, byStore),
+    () => withoutTimers(() => clientMicroseconds(plan.operationsPerRound, byStore)),
+  ]);
   client.destroy();
   return [
     {
       "CPU of the client": "µs for an empty script",
-      "client alone": median(costs.map((cost) => cost.client)),
-      "through the store": median(costs.map((cost) => cost.store)),
-      "of which the timer": median(costs.map((cost) => cost.timer)),
+      "client alone": median(clientCosts),
+      "through the store": median(storeCosts),
+      "of which the timer": median(storeCosts.map((cost, round) => cost - (withoutTimersCosts[round] ?? Number.NaN))),
     },
   ];
 }
