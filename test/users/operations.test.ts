@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { describe, test } from "node:test";
 import { isSessionId, RedisUnavailableError } from "../../session-store.ts";
 import { SessionRevokedError, UserSessions } from "../../user-sessions.ts";
-import { openRedis } from "../redis-connection.ts";
+import { openRedis, openServer } from "../redis-connection.ts";
 import { assertExpiries, neglect, newPrefix } from "../store-under-test.ts";
 import { type HeldConnection, runInterleaved } from "./scheduler.ts";
 
@@ -501,6 +501,24 @@ test("a Redis that is unavailable is an error", async () => {
   await assert.rejects(sessions.listSessions("andrew"), RedisUnavailableError);
   await assert.rejects(sessions.endSession("andrew", sessions.handleOf(id)), RedisUnavailableError);
   await assert.rejects(sessions.endSessions("andrew"), RedisUnavailableError);
+});
+
+test("a full Redis refuses a log-in, a rotation and an end of all, and changes nothing; a log-out and an end of one work", async () => {
+  const { redis: small } = await openServer();
+  const sessions = new UserSessions({ redis: small });
+  const logIn = () => sessions.createSession({}, { user: "andrew" });
+  const ids = [await logIn(), await logIn(), await logIn()] as const;
+  const error = { code: "REDIS_UNAVAILABLE", message: /^OOM / };
+  await small.configSet("maxmemory", "1");
+  await assert.rejects(logIn(), error);
+  await assert.rejects(sessions.rotateSession(ids[0]), error);
+  await assert.rejects(sessions.endSessions("andrew"), error);
+  assert.equal((await sessions.listSessions("andrew")).length, 3);
+  assert.equal(await sessions.endSession("andrew", sessions.handleOf(ids[1])), true);
+  assert.equal(await sessions.deleteSession(ids[2]), true);
+  await small.configSet("maxmemory", "0");
+  assert.equal((await sessions.listSessions("andrew")).length, 1);
+  assert.equal(await sessions.endSessions("andrew"), 1);
 });
 
 test("a thousand sessions of one user are listed and ended", async () => {
