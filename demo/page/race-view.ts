@@ -57,6 +57,6 @@ function rowsOf({ steps, fields }: RoundHistory): RaceRow[] {
   );
   const left = Object.keys(fields);
   const last = rows.at(-1);
-  if (last !== undefined) last.redis = left.length === 0 ? "no key" : left.join(", ");
+  if (last !== undefined) last.redis = left.length === 0 ? "no key" : `${left.length} fields`;
   return rows;
 }

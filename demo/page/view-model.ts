@@ -233,6 +233,6 @@ function endedView(live: SessionView, { session_ttl }: DemoSession): SessionView
     bad("Session ended.", "It expired or was deleted while this page was in the background. It noticed", "unknown"),
   ];
   const username = { ...live.username, mistake: "" };
-  const ttl = { ...live.ttl, mistake: "" };
+  const ttl = { value: session_ttl, mistake: "" };
   return { ...live, state: "ended", news, username, ttl, clocks: [], fields: [], costs: [] };
 }
