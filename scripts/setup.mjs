@@ -6,9 +6,11 @@
  * sentence about its age.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { fileURLToPath } from "node:url";
+
+/** @typedef {{ version: string, dev?: boolean, optional?: boolean, devOptional?: boolean }} Package */
 
 const STEP_LIMIT_MINUTES = 10; // enough over a slow line; what cannot work fails much earlier
 const STALL_LIMIT_MS = 10_000; // of a download of which nothing arrives any more
@@ -36,17 +38,21 @@ function requireNode() {
   fail(`Node ${engines.node} is needed, and this is ${process.version}: see https://nodejs.org`);
 }
 
-/** The contents count, not only the times: a copied folder has new times, and `npm ci` begins by deleting. */
+/** The server needs the `dependencies` only, as `npm ci --omit=dev` installs them. */
 function arePackagesInstalled() {
   if (!existsSync(INSTALLED)) return false;
-  if (statSync(INSTALLED).mtimeMs >= statSync(LOCKFILE).mtimeMs) return true;
-  const installed = new Set(packagesIn(INSTALLED));
-  return packagesIn(LOCKFILE).every((name) => installed.has(name));
+  const installed = new Set(Object.entries(packagesIn(INSTALLED)).map(describePackage));
+  return Object.entries(packagesIn(LOCKFILE))
+    .filter(
+      ([folder, { dev, optional, devOptional }]) => folder !== "" && !optional && !devOptional && (isForTests || !dev),
+    )
+    .every((entry) => installed.has(describePackage(entry)));
 }
 
 function installPackages() {
-  say(`installing the packages of ${LOCKFILE} (npm ci)`);
-  const problem = run("npm ci --no-audit --no-fund --fetch-retry-mintimeout=1000");
+  const command = `npm ci${isForTests ? " --include=dev" : ""}`;
+  say(`installing the packages of ${LOCKFILE} (${command})`);
+  const problem = run(`${command} --no-audit --no-fund --fetch-retry-mintimeout=1000`);
   if (problem) fail(`npm ci failed:\n${problem}`);
 }
 
@@ -180,16 +186,18 @@ function reasonIn(output) {
 }
 
 /**
- * Folder and version of each package, without those that only some machines get.
+ * By the folder it is installed in.
  *
  * @param {string} lockfile
+ * @returns {Record<string, Package>}
  */
 function packagesIn(lockfile) {
-  /** @type {{ packages: Record<string, { version: string, optional?: boolean }> }} */
-  const { packages } = JSON.parse(readFileSync(lockfile, "utf8"));
-  return Object.entries(packages)
-    .filter(([folder, { optional }]) => folder !== "" && !optional)
-    .map(([folder, { version }]) => `${folder} ${version}`);
+  return JSON.parse(readFileSync(lockfile, "utf8")).packages;
+}
+
+/** @param {[string, Package]} entry */
+function describePackage([folder, { version }]) {
+  return `${folder} ${version}`;
 }
 
 /**
