@@ -13,9 +13,9 @@
  * session. The opposite must never happen: a live session that is not in the index can be neither seen nor ended. Each
  * rule prevents one way to get there:
  *
- * - **Add the entry, create the session, confirm the entry.** Without the entry first, "end all" would not know the
- *   session. Without the confirmation, a log-in would survive an "end all" that ran between the first two steps: if
- *   the entry is marked or gone, the session is deleted, and nobody is given its ID.
+ * - **Add the entry, create the session, confirm the entry.** If the entry came second, an "end all" between the two
+ *   steps would miss the session. If it were not confirmed, an "end all" between them would have removed the entry, and
+ *   the session would live on in no list. A session whose entry is marked or gone is deleted, and nobody gets its ID.
  * - **An entry without a session is left alone for a minute.** Its log-in may be under way. Until an entry is confirmed,
  *   its score is that minute's end, and it is removed some time after it.
  * - **A marked session is not rotated.** "End all" marks all entries in one step. A rotation that has added its new entry
@@ -77,7 +77,7 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
     const { absoluteTtl = this.absoluteTtl } = timeouts;
     const timeLimit = this.startTimeLimit();
     const id = newSessionId();
-    const entry = [this.#memberOf(id), "", String(absoluteTtl)];
+    const entry = [this.#memberOf(id), "", String(absoluteTtl)]; // what "add" and "confirm" take: see INDEX_SCRIPT
     await this.#onIndex("add", user, entry, timeLimit);
     await this.create(id, fields, timeLimit, absoluteTtl);
     if (await this.#onIndex("confirm", user, entry, timeLimit)) return id;
@@ -171,11 +171,12 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
     for (const members of chunksOf(marked)) {
       const deletions = members.map((member) => this.deleteKey(this.prefix + member, timeLimit, user));
       const outcomes = await Promise.allSettled(deletions);
-      const isSettled = (_: string, i: number) => outcomes[i]!.status === "fulfilled";
-      await this.#removeEntries(user, members.filter(isSettled), timeLimit);
-      const failure = outcomes.find((outcome) => outcome.status === "rejected");
-      if (failure) throw failure.reason;
-      count += outcomes.filter((outcome) => outcome.status === "fulfilled" && outcome.value !== null).length;
+      const gone = members.filter((_, i) => outcomes[i]!.status === "fulfilled");
+      await this.#removeEntries(user, gone, timeLimit);
+      for (const outcome of outcomes) {
+        if (outcome.status === "rejected") throw outcome.reason;
+        if (outcome.value !== null) count += 1;
+      }
     }
     return count;
   }
