@@ -32,16 +32,15 @@ export async function openRedis(named: RedisTarget | undefined): Promise<Redis> 
   } catch (error) {
     if (named !== undefined) throw cannotConnect(named, error);
   }
-  const privateRedis = await startPrivateRedis(sayThatItBuilds);
-  const redis = await connect({ kind: "single", host: privateRedis.host, port: privateRedis.port });
-  return {
-    ...redis,
-    address: `${redis.address} (private, in memory, gone when this server stops)`,
-    async close() {
-      await redis.close();
-      await privateRedis.stop();
-    },
-  };
+  const { host, port, stop } = await startPrivateRedis(sayThatItBuilds);
+  try {
+    const redis = await connect({ kind: "single", host, port });
+    const address = `${redis.address} (private, in memory, gone when this server stops)`;
+    return { ...redis, address, close: () => redis.close().then(stop) };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 }
 
 async function connect(target: RedisTarget): Promise<Redis> {

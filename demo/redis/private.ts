@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import type { Socket } from "node:net";
 import { findProgram } from "./find-program.mjs";
 import type { RedisServer } from "./single.ts";
 import { TIME_LIMITS } from "./time-limits.ts";
@@ -43,9 +42,10 @@ export async function startPrivateRedis(
  */
 function killWhenWeEnd(child: ChildProcess): void {
   const script = `process.stdin.resume().on("end", () => process.kill(${child.pid}, "SIGKILL"))`;
-  const stdio = ["pipe", "ignore", "ignore"] as const;
-  const guard = spawn(process.execPath, ["--eval", script], { detached: true, windowsHide: true, stdio: [...stdio] });
-  guard.unref();
-  (guard.stdin as Socket).unref();
+  const guard = spawn(process.execPath, ["--eval", script], {
+    detached: true,
+    windowsHide: true,
+    stdio: ["pipe", "ignore", "ignore"],
+  });
   child.once("exit", () => guard.kill());
 }
