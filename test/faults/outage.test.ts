@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { after, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Browser, type Reply } from "../browser.ts";
 import type { Lifetime } from "../child-process.ts";
@@ -38,7 +38,7 @@ interface Outage {
   refused: Request[];
   /** What it was asked meanwhile may happen later. */
   isLate?: true;
-  /** Log entries at most: one for each kind of trouble that it goes through. */
+  /** How often Redis can be used for a moment, and then no more. */
   troubles?: number;
 }
 
@@ -183,13 +183,15 @@ describe("a Redis that is unavailable", AT_ONCE, () => {
           }
         });
 
-      await t.test("is one clear line in the log, without a secret", () => {
-        const log = server.stderr();
-        const lines = log.split("\n").filter((line) => line !== "" && line !== "Redis is back");
-        assert.ok(lines.length >= 1 && lines.length <= troubles, log);
-        for (const line of lines) assert.match(line, /^Redis is unavailable: .*\w/);
-        for (const secret of secrets) assert.ok(!log.includes(secret), log);
-      });
+      await t.test(
+        "is one clear line in the log, without a secret, and one more when Redis can be used again",
+        async () => {
+          await until(() => server.stderr().endsWith("Redis is back\n"));
+          const log = server.stderr();
+          assert.match(log, new RegExp(`^(Redis is unavailable: .*\\w.*\\nRedis is back\\n){1,${troubles}}$`));
+          for (const secret of secrets) assert.ok(!log.includes(secret), log);
+        },
+      );
     });
   }
 });
@@ -263,7 +265,7 @@ describe("under a steady load", AT_ONCE, () => {
     ["is killed", killed],
     ["hangs", hung],
   ] as const) {
-    test(`nothing piles up while Redis ${what}: 5,000 requests`, async (t) => {
+    test(`nothing piles up while Redis ${what}: 10,000 requests`, async (t) => {
       const { redis, port, logIn, server } = await openDemo(t);
       const { sessionId } = await logIn("ada");
       await begin(redis);
@@ -281,10 +283,10 @@ describe("under a steady load", AT_ONCE, () => {
       };
       await ask(2000);
       const before = await residentMegabytes(server.pid);
-      await ask(5000);
+      await ask(10_000);
       const grown = (await residentMegabytes(server.pid)) - before;
       t.diagnostic(`${before.toFixed()} MB and ${grown.toFixed()} MB more`);
-      assert.ok(grown < 40, `grew by ${grown} MB`);
+      assert.ok(grown < 25, `grew by ${grown} MB`); // a command that is kept is about 3 KB
     });
   }
 });
@@ -294,11 +296,9 @@ async function residentMegabytes(pid: number): Promise<number> {
   return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024;
 }
 
-describe("a Redis that is there", { timeout: 60_000 }, () => {
-  const demo = openDemo({ after });
-
-  test("is not asked by a request without a session", async () => {
-    const { redis, browser } = await demo;
+describe("a Redis that is there", AT_ONCE, () => {
+  test("is not asked by a request without a session", async (t) => {
+    const { redis, browser } = await openDemo(t);
     await redis.send("CONFIG", "RESETSTAT");
     for (const path of ["/session", "/", "/style.css", "/page.js", "/nothing"]) await browser.get(path);
     for (const path of ["/increment", "/ttl", "/rotate", "/logout"]) await browser.post(path, { ttl: "5" });
@@ -311,8 +311,8 @@ describe("a Redis that is there", { timeout: 60_000 }, () => {
     );
   });
 
-  test("may lose its scripts at any time", async () => {
-    const { redis, logIn, server } = await demo;
+  test("may lose its scripts at any time", async (t) => {
+    const { redis, logIn, server } = await openDemo(t);
     const browser = await logIn("ada");
     await redis.send("SCRIPT", "FLUSH");
     const { status, json } = await browser.post("/increment");
@@ -320,8 +320,8 @@ describe("a Redis that is there", { timeout: 60_000 }, () => {
     assert.equal(server.stderr(), "");
   });
 
-  test("may come back empty: what was, is gone, and new sessions begin", async () => {
-    const { redis, url, server, logIn } = await demo;
+  test("may come back empty: what was, is gone, and new sessions begin", async (t) => {
+    const { redis, url, server, logIn } = await openDemo(t);
     const browsers = await Promise.all(["ada", "bob", "eve"].map(logIn));
     await redis.kill();
     await redis.start();
