@@ -4,7 +4,7 @@ import type { RedisServer } from "./single.ts";
 import { TIME_LIMITS } from "./time-limits.ts";
 
 export interface PrivateRedis extends RedisServer {
-  stop(): Promise<void>;
+  stop: () => Promise<void>;
 }
 
 /**
