@@ -122,13 +122,20 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
     return user !== null;
   }
 
-  /** The sessions of a user, newest first. Does not reset their idle timeouts. */
-  async listSessions(user: string): Promise<ListedSession<Fields>[]> {
+  /**
+   * The sessions of a user, newest first. Does not reset their idle timeouts. `limit`: how many at most, those with the
+   * latest deadlines. Set it if the list is shown on each page: whoever logs in often could make it slow.
+   */
+  async listSessions(user: string, { limit = Infinity }: { limit?: number } = {}): Promise<ListedSession<Fields>[]> {
+    if (!(limit >= 1) || (limit !== Infinity && !Number.isInteger(limit))) {
+      throw new RangeError(`limit must be a whole number from 1, or Infinity; got ${String(limit)}`);
+    }
     const timeLimit = this.startTimeLimit();
     const entries = await this.#entriesOf(user, timeLimit);
     const listed: ListedSession<Fields>[] = [];
     const gone: Entry[] = [];
-    for (const chunk of chunksOf(entries)) {
+    for (const chunk of chunksOf(entries, Math.min(limit, CHUNK))) {
+      if (listed.length >= limit) break;
       const sessions = await Promise.all(chunk.map(([member]) => this.peekKey(this.prefix + member, timeLimit)));
       for (const [i, session] of sessions.entries()) {
         const entry = chunk[i]!;
@@ -137,7 +144,7 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
       }
     }
     if (gone.length > 0) await this.#onIndex("prune", user, gone.flat(), timeLimit);
-    return listed.toSorted((a, b) => b.session.created_at.localeCompare(a.session.created_at));
+    return listed.slice(0, limit).toSorted((a, b) => b.session.created_at.localeCompare(a.session.created_at));
   }
 
   /**
@@ -168,7 +175,7 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
     const kept = isSessionId(except) ? this.#memberOf(except) : "";
     const marked = (await this.#onIndex("mark", user, [kept], timeLimit)) as string[];
     let count = 0;
-    for (const members of chunksOf(marked)) {
+    for (const members of chunksOf(marked, CHUNK)) {
       const deletions = members.map((member) => this.deleteKey(this.prefix + member, timeLimit, user));
       const outcomes = await Promise.allSettled(deletions);
       const gone = members.filter((_, i) => outcomes[i]!.status === "fulfilled");
@@ -293,8 +300,8 @@ function handleOfMember(member: string): string {
   return member.startsWith("sha256:") ? member.slice("sha256:".length) : digestOf(member);
 }
 
-function chunksOf<Item>(items: Item[]): Item[][] {
-  return Array.from({ length: Math.ceil(items.length / CHUNK) }, (_, i) => items.slice(i * CHUNK, (i + 1) * CHUNK));
+function chunksOf<Item>(items: Item[], size: number): Item[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size));
 }
 
 function assertUser(user: string): void {

@@ -11,11 +11,16 @@ export interface Device {
   ttl: number;
 }
 
-/** All sessions of a user, newest first. A session that was not written by this demo has no user. */
-export async function listDevices(store: DemoStore, id: string, user: string | undefined): Promise<Device[]> {
+/** The sessions of a user, newest first. A session that was not written by this demo has no user. */
+export async function listDevices(
+  store: DemoStore,
+  id: string,
+  user: string | undefined,
+  limit: number,
+): Promise<Device[]> {
   if (user === undefined) return [];
   const current = store.handleOf(id);
-  return (await store.listSessions(user)).map(({ handle, session }) => ({
+  return (await store.listSessions(user, { limit })).map(({ handle, session }) => ({
     handle,
     current: handle === current,
     created_at: session.created_at,

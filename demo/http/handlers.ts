@@ -123,7 +123,7 @@ export class Handlers {
   /** Does not reset the session's idle timeout: a page may ask each second. */
   async listSessions(context: RequestContext): Promise<Reply> {
     const { id, user } = await requireSession(context, { refreshTtl: false });
-    return jsonReply({ sessions: await listDevices(context.store, id, user) });
+    return jsonReply({ sessions: await listDevices(context.store, id, user, MAX_LISTED) });
   }
 
   async endSession(context: RequestContext): Promise<Reply> {
@@ -200,7 +200,7 @@ export class Handlers {
 
   /** Undefined if Redis cannot list them: on a cluster, the session itself may still be in reach. */
   async #devicesOf({ store, sessionId = "" }: RequestContext, session: DemoSession): Promise<Device[] | undefined> {
-    return listDevices(store, sessionId, session.session_user).catch((error: unknown) => {
+    return listDevices(store, sessionId, session.session_user, MAX_ON_PAGE).catch((error: unknown) => {
       if (error instanceof RedisUnavailableError) return undefined;
       throw error;
     });
@@ -214,6 +214,10 @@ export class Handlers {
     return ["Set-Cookie", this.#dependencies.sessionCookie.set(id)];
   }
 }
+
+/** How many of a user's sessions are listed: anybody can be a guest, and log in as often as he likes. */
+const MAX_LISTED = 1000;
+const MAX_ON_PAGE = 20;
 
 const NO_SESSION = { authenticated: false, session: null };
 

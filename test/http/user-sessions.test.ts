@@ -201,6 +201,17 @@ describe("the list on the page", () => {
     assert.match(shown, /action="\/sessions\/end-others"/);
   });
 
+  test("shows the latest twenty of many, and says so", async () => {
+    const { logIn } = await openApp();
+    const { browser } = await logIn({ username: "andrew" });
+    for (let i = 0; i < 25; i++) await logIn({ username: "andrew" });
+    const { shown } = await browser.get("/", AS_FORM);
+    assert.equal(shown.split("data-handle=").length - 1, 20);
+    assert.match(shown, /These are the latest 20/);
+    assert.equal((await handlesOf(browser)).length, 26);
+    assert.deepEqual((await browser.post("/sessions/end-others")).json, { ended: 25 });
+  });
+
   test("has no button to end others where there are none, and is not there without a session", async () => {
     const { logIn, newBrowser } = await openApp();
     const { browser } = await logIn();

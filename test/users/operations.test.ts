@@ -169,6 +169,31 @@ describe("listSessions", () => {
     assert.equal(await redis.exists(indexKey("nobody")), 0);
   });
 
+  test("returns at most as many as the limit, however many have expired", async () => {
+    const { sessions, logIn, namesOf } = openSessions();
+    const ids: string[] = [];
+    for (let i = 0; i < 12; i++) {
+      const options = { user: "andrew", absoluteTtl: ABSOLUTE_TTL + 1000 * i };
+      ids.push(await sessions.createSession({ name: String(i) }, options));
+    }
+    const latest = async (limit: number) =>
+      (await sessions.listSessions("andrew", { limit })).map(({ session }) => session.name);
+    assert.deepEqual(new Set(await latest(2)), new Set(["11", "10"]));
+    for (const id of ids.slice(5)) await redis.pExpireAt(sessions.keyOf(id), 1);
+    assert.deepEqual(new Set(await latest(2)), new Set(["4", "3"]));
+    assert.deepEqual(new Set(await latest(3)), new Set(["4", "3", "2"]));
+    assert.equal((await latest(5)).length, 5);
+    assert.equal((await latest(1000)).length, 5);
+    assert.equal((await namesOf("andrew")).length, 5);
+    await logIn("andrew");
+    for (const limit of [0, -1, 1.5, NaN, -Infinity, "3"]) {
+      await assert.rejects(sessions.listSessions("andrew", { limit: limit as number }), {
+        name: "RangeError",
+        message: `limit must be a whole number from 1, or Infinity; got ${limit}`,
+      });
+    }
+  });
+
   test("leaves out a session that names another user, and does not end it", async () => {
     const { sessions, logIn, indexKey, entriesOf, isAlive } = openSessions();
     const hers = await logIn("barbara");
