@@ -1,7 +1,8 @@
 import { spawnSync } from "node:child_process";
 
 const CHECK_EVERY_MS = 300;
-const EVENTS = new Set(["start", "dev", "npx"]); // of npm: its scripts that start the server, and npx
+const AGENT = /^npm\//; // yarn, pnpm and bun set the same variables
+const EVENTS = new Set(["start", "dev", "npx"]); // npm's scripts that start the server, and npx
 const ORPHAN_DEPTH = 4; // tsx, a shell, whoever adopts orphans for this user, and process 1
 const NPM = /(^|[/\s])np[mx](-cli\.js)?(\s|$)/;
 
@@ -28,7 +29,8 @@ export function watchLauncher(onGone: () => void): void {
  */
 function findLaunchers(): number[] | undefined {
   const isByTsx = process.execArgv.some((option) => option.endsWith("preflight.cjs")); // what its command loads first
-  const isByNpm = EVENTS.has(process.env["npm_lifecycle_event"] ?? "");
+  const isByNpm =
+    AGENT.test(process.env["npm_config_user_agent"] ?? "") && EVENTS.has(process.env["npm_lifecycle_event"] ?? "");
   if (!isByTsx && !isByNpm) return undefined;
   const ancestors = findAncestors();
   if (!isByNpm || ancestors === undefined) return [process.ppid];

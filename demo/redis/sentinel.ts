@@ -7,9 +7,9 @@ const NO_REPLY = `no reply of the Sentinel within ${TIME_LIMITS.pingReplyMs} ms`
 /**
  * The master that the Sentinels name, until they name another one.
  *
- * node-redis has a client for this too (`createSentinel`). With that one, all commands wait while a Sentinel that hangs is
- * asked: of 725 commands sent in 15 seconds to a healthy master, 701 had no reply after 15 seconds more (node-redis 6.3.1,
- * one of three Sentinels stopped, `scanInterval: 1000`). Here, all 725 had theirs.
+ * node-redis has a client for this (`createSentinel`), but there every command waits while a Sentinel that hangs is asked.
+ * One of three Sentinels was stopped, and a command was sent to the healthy master every 20 ms for 15 seconds: 701 of 725
+ * had no reply 15 seconds later (node-redis 6.3.1, `scanInterval: 1000`). Here all had one, the slowest after 151 ms.
  */
 export async function connectSentinel(sentinels: Sentinels, access: RedisAccess): Promise<RedisConnection> {
   const master = await sentinels.findMaster();
@@ -30,7 +30,7 @@ export async function connectSentinel(sentinels: Sentinels, access: RedisAccess)
   async function follow(): Promise<void> {
     const named = await sentinels.findMaster().catch(() => master); // without Sentinels, the master may be well
     if (named.host === master.host && named.port === master.port) return;
-    replaced = new Error(`the Sentinels name another master`);
+    replaced = new Error("the Sentinels name another master");
     for (const client of connection.clients()) client.destroy();
   }
 }
