@@ -10,7 +10,7 @@
  */
 import { execSync, spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
@@ -19,7 +19,7 @@ import { parseArgs } from "node:util";
 import { findProgram } from "../demo/redis/find-program.mjs";
 
 const FILE_LIMIT_MS = 300_000; // a test file that takes longer is killed and counts as failed
-const CONCURRENCY = 2;
+const CONCURRENCY = 2 * availableParallelism(); // most tests wait more than they compute
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 const { values, positionals: paths } = parseArgs({ allowPositionals: true, options: { scale: { type: "boolean" } } });
