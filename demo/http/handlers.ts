@@ -3,7 +3,8 @@ import { SessionRevokedError } from "../../user-sessions.ts";
 import { type Device, listDevices } from "../devices.ts";
 import type { Notice } from "../page/notices.ts";
 import type { Page } from "../page/render.ts";
-import { readKeyClock } from "../redis/key-clock.ts";
+import type { Redis } from "../redis/connect.ts";
+import { checkHealth } from "../redis/health.ts";
 import type { DemoSession } from "../store.ts";
 import type { FlashCookie } from "./flash.ts";
 import { absoluteTtlIn, lastIn, ttlIn, usernameIn } from "./form.ts";
@@ -18,11 +19,10 @@ export interface HandlerDependencies {
   sessionCookie: SessionCookie;
   flashCookie: FlashCookie;
   page: Page;
-  /** Rejects unless every master of Redis replies. */
-  ping: () => Promise<unknown>;
+  redis: Pick<Redis, "ping">;
   /** Seconds: the idle timeout of a session for which none is chosen. */
   ttl: number;
-  /** Seconds: the largest TTL that a form may ask for. */
+  /** Seconds: the absolute timeout of a session for which none is chosen, and the largest of both timeouts. */
   absoluteTtl: number;
 }
 
@@ -64,9 +64,9 @@ export class Handlers {
   /** Leaves the cookie of a dead session alone: a log-in may have replaced it since this request was sent. */
   async showSession(context: RequestContext): Promise<Reply> {
     const { store, sessionId } = context;
-    if (sessionId === undefined) return jsonReply(NO_SESSION);
     const session = await store.getSession(sessionId, { refreshTtl: refreshesTtl(context) });
-    return jsonReply(session === null ? NO_SESSION : toJson(sessionId, session));
+    if (sessionId === undefined || session === null) return jsonReply({ authenticated: false, session: null });
+    return jsonReply(toJson(sessionId, session));
   }
 
   /** A mistake in a form that a browser sent is shown on the page, where it can be corrected. */
@@ -88,19 +88,20 @@ export class Handlers {
     const ttl = form.has("ttl") ? ttlIn(form, absoluteTtl) : Math.min(this.#dependencies.ttl, absoluteTtl);
     const options = { user: username, ttl, absoluteTtl };
     const id = await store.createSession({ username, page_views: 1 }, options).catch(toLogInError);
-    if (sessionId !== undefined) await store.deleteSession(sessionId);
+    await store.deleteSession(sessionId);
     return this.#reply(context, true, { id, notice: "started", headers: this.#setSessionCookie(id) });
   }
 
   async increment(context: RequestContext): Promise<Reply> {
     const id = requireSessionId(context);
-    const incremented = context.store.incrementField(id, "page_views");
+    const incremented = context.store.incrementField(id, "page_views").catch(toConflict);
     return this.#reply(context, incremented, { id, notice: "counted", json: (page_views) => ({ page_views }) });
   }
 
   async changeTtl(context: RequestContext): Promise<Reply> {
     const id = requireSessionId(context);
-    const changed = context.store.setSessionTtl(id, this.#ttlIn(context.form));
+    const { absoluteTtl } = this.#dependencies;
+    const changed = context.store.setSessionTtl(id, ttlIn(context.form, absoluteTtl));
     return this.#reply(context, changed, { id, notice: "ttl" });
   }
 
@@ -113,7 +114,7 @@ export class Handlers {
   /** Logging out twice is not a mistake. */
   async logOut(context: RequestContext): Promise<Reply> {
     const { store, sessionId, wantsHtml } = context;
-    if (sessionId !== undefined) await store.deleteSession(sessionId);
+    await store.deleteSession(sessionId);
     const headers = ["Set-Cookie", this.#dependencies.sessionCookie.clear()];
     return wantsHtml
       ? this.#redirectHome(context, "ended", headers)
@@ -139,10 +140,8 @@ export class Handlers {
     return context.wantsHtml ? this.#redirectHome(context, "othersEnded", []) : jsonReply({ ended });
   }
 
-  /** A Redis that replies to PING may still refuse to write, and one master may be down while another takes log-ins. */
   async checkHealth({ store }: RequestContext): Promise<Reply> {
-    const [id] = await Promise.all([store.createSession({}, { ttl: 1 }), this.#dependencies.ping()]);
-    await store.deleteSession(id);
+    await checkHealth(store, this.#dependencies.redis);
     return jsonReply({ redis: "ok" });
   }
 
@@ -164,23 +163,22 @@ export class Handlers {
     return jsonReply({ ...toJson(id, session), ...json(result) }, 200, headers);
   }
 
-  #redirectHome({ method, path, redis }: RequestContext, notice: Notice, headers: string[]): Reply {
-    const flash = { notice, request: `${method} ${path}`, commands: redis.commands };
+  #redirectHome({ method, path, commands }: RequestContext, notice: Notice, headers: string[]): Reply {
+    const flash = { notice, request: `${method} ${path}`, commands };
     return redirectHome([...headers, "Set-Cookie", this.#dependencies.flashCookie.set(flash)]);
   }
 
   async #renderPage(context: RequestContext, { refreshTtl, mistake }: { refreshTtl: boolean; mistake?: HttpError }) {
-    const { method, path, store, redis, sessionId, form, flash, port } = context;
-    const key = isSessionId(sessionId) ? store.keyOf(sessionId) : undefined;
+    const { method, path, store, commands, sessionId, form, flash, port } = context;
     const [session, clock] = await Promise.all([
-      sessionId === undefined ? null : store.getSession(sessionId, { refreshTtl }),
-      key === undefined ? undefined : readKeyClock(redis, key),
+      store.getSession(sessionId, { refreshTtl }),
+      isSessionId(sessionId) ? store.readClock(sessionId) : undefined,
     ]);
     const shownFlash = refreshTtl ? flash : undefined;
-    const cost = { request: `${method} ${path}`, commands: [...redis.commands] }; // without the list of sessions below
+    const cost = { request: `${method} ${path}`, commands: [...commands] }; // without the list of sessions below
     const state = {
       sessionId,
-      key,
+      key: sessionId === undefined ? undefined : store.keyOf(sessionId),
       session,
       clock,
       devices: session === null ? [] : await this.#devicesOf(context, session),
@@ -206,10 +204,6 @@ export class Handlers {
     });
   }
 
-  #ttlIn(form: URLSearchParams): number {
-    return ttlIn(form, this.#dependencies.absoluteTtl);
-  }
-
   #setSessionCookie(id: string): string[] {
     return ["Set-Cookie", this.#dependencies.sessionCookie.set(id)];
   }
@@ -218,8 +212,6 @@ export class Handlers {
 /** How many of a user's sessions are listed: anybody can be a guest, and log in as often as he likes. */
 const MAX_LISTED = 1000;
 const MAX_ON_PAGE = 20;
-
-const NO_SESSION = { authenticated: false, session: null };
 
 const toJson = (session_id: string, session: DemoSession) => ({
   authenticated: true,
@@ -245,6 +237,14 @@ async function requireSession(context: RequestContext, options = {}) {
 function toLogInError(error: unknown): never {
   if (!(error instanceof SessionRevokedError)) throw error;
   throw new HttpError(409, "Your sessions were ended while you logged in. Log in again.");
+}
+
+/** Somebody else made `page_views` text, or the largest number there is. */
+function toConflict(error: unknown): never {
+  if (error instanceof TypeError || error instanceof RangeError) {
+    throw new HttpError(409, "page_views does not hold a number that can be incremented.");
+  }
+  throw error;
 }
 
 const isGone = (result: unknown) => result === null || result === false;

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import { CommandLog } from "../redis/command-log.ts";
+import { CommandLog, type LoggedCommand } from "../redis/command-log.ts";
 import type { RedisScripting } from "../../session-store.ts";
 import { type DemoStore, openStore, type StoreSettings } from "../store.ts";
 import type { Flash, FlashCookie } from "./flash.ts";
@@ -19,13 +19,15 @@ export interface RequestContext {
   readonly flash: Flash | undefined;
   /** The port that the request came in on. */
   readonly port: number | undefined;
-  /** The client of this request's store, which logs the commands for the page. */
-  readonly redis: CommandLog;
   readonly store: DemoStore;
+  /** What this request has sent to Redis so far, if a page will show it. */
+  readonly commands: readonly LoggedCommand[];
 }
 
 export interface ContextDependencies {
   redis: RedisScripting;
+  store: DemoStore;
+  /** For a store whose commands are logged. */
   storeSettings: StoreSettings;
   sessionCookie: SessionCookie;
   flashCookie: FlashCookie;
@@ -34,21 +36,21 @@ export interface ContextDependencies {
 export function createRequestContext(
   request: IncomingMessage,
   form: URLSearchParams,
-  { redis, storeSettings, sessionCookie, flashCookie }: ContextDependencies,
+  { redis, store, storeSettings, sessionCookie, flashCookie }: ContextDependencies,
 ): RequestContext {
-  const { cookie } = request.headers;
-  const log = new CommandLog(redis);
+  const { url = "", method = "", headers, socket } = request;
+  const log = wantsHtml(request) ? new CommandLog(redis) : undefined;
   return {
-    method: request.method ?? "",
+    method,
     path: pathOf(request),
-    query: new URLSearchParams(request.url?.split("?", 2)[1]),
+    query: new URLSearchParams(url.split("?", 2)[1]),
     form,
-    sessionId: sessionCookie.read(cookie),
-    wantsHtml: wantsHtml(request),
-    flash: flashCookie.read(cookie),
-    port: request.socket.localPort,
-    redis: log,
-    store: openStore(log, storeSettings),
+    sessionId: sessionCookie.read(headers.cookie),
+    wantsHtml: log !== undefined,
+    flash: log && flashCookie.read(headers.cookie),
+    port: socket.localPort,
+    store: log === undefined ? store : openStore(log, storeSettings),
+    commands: log === undefined ? [] : log.commands,
   };
 }
 

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
 import { RedisUnavailableError } from "../../session-store.ts";
 import { loadAssets } from "../page/assets.ts";
 import { createPage } from "../page/render.ts";
@@ -7,15 +8,17 @@ import { RaceLab } from "../race-lab/race-lab.ts";
 import type { Redis } from "../redis/connect.ts";
 import type { OutageLog } from "../redis/outage-log.ts";
 import { openStore, type StoreSettings } from "../store.ts";
-import { replyToClientError } from "./client-error.ts";
+import { isTimeout, replyToClientError } from "./client-error.ts";
 import { isCrossSite } from "./cross-site.ts";
 import { FlashCookie } from "./flash.ts";
 import { readForm } from "./form.ts";
 import { Handlers } from "./handlers.ts";
+import { assertHost } from "./host.ts";
 import { HttpError } from "./http-error.ts";
 import { htmlReply, jsonReply, type Reply } from "./reply.ts";
 import { createRequestContext, pathOf, wantsHtml } from "./request-context.ts";
 import { RaceHandlers } from "./race-handlers.ts";
+import { RequestQueue } from "./request-queue.ts";
 import { Router } from "./router.ts";
 import { SECURITY_HEADERS } from "./security-headers.ts";
 import { SessionCookie } from "./session-cookie.ts";
@@ -47,15 +50,25 @@ export function createDemoServer(options: DemoServerOptions): Server {
   const assets = loadAssets();
   const cookieSettings = { cookieName: sessionCookie.name, isCookieSecure: secureCookie };
   const page = createPage({ ...cookieSettings, redisAddress: redis.address, ttl, absoluteTtl }, assets);
-  const handlers = new Handlers({ sessionCookie, flashCookie, page, ping: redis.ping, ttl, absoluteTtl });
-  const raceLab = new RaceLab({ store: openStore(redis.client, storeSettings), redis: redis.client, absoluteTtl });
+  const handlers = new Handlers({ sessionCookie, flashCookie, page, redis, ttl, absoluteTtl });
+  const store = openStore(redis.client, storeSettings);
+  const raceLab = new RaceLab({ store, redis: redis.client, absoluteTtl });
   const router = new Router(handlers, new RaceHandlers(raceLab, flashCookie), assets);
+  const contextDependencies = { redis: redis.client, store, storeSettings, sessionCookie, flashCookie };
+
+  const queue = new RequestQueue(respond);
+  const enqueue: RequestListener = (request, response) => queue.add(request, response);
 
   // A missing Host is refused below, with the headers of every reply.
-  return createServer({ ...TIME_LIMITS, requireHostHeader: false }, respond)
-    .on("checkContinue", respond)
-    .on("checkExpectation", respond)
-    .on("clientError", replyToClientError);
+  return createServer({ ...TIME_LIMITS, requireHostHeader: false }, enqueue)
+    .on("checkContinue", enqueue)
+    .on("checkExpectation", enqueue)
+    .on("clientError", onClientError);
+
+  function onClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
+    if (isTimeout(error) && queue.isHoldingBack(socket)) return;
+    queue.afterReplies(socket, () => replyToClientError(error, socket));
+  }
 
   async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
@@ -69,13 +82,10 @@ export function createDemoServer(options: DemoServerOptions): Server {
   /** All that a client can make fail is inside this `try`, and each failure is a reply too. */
   async function replyTo(request: IncomingMessage, response: ServerResponse): Promise<Reply> {
     try {
-      const isHostMissing = request.headers.host === undefined && request.httpVersion === "1.1";
-      if (isHostMissing) throw new HttpError(400, "A request needs a Host header.");
+      assertHost(request, secureCookie);
       const handler = router.find(request.method, pathOf(request));
       const form = await formOf(request, response);
-      return await handler(
-        createRequestContext(request, form, { redis: redis.client, storeSettings, sessionCookie, flashCookie }),
-      );
+      return await handler(createRequestContext(request, form, contextDependencies));
     } catch (error) {
       return errorReply(toHttpError(error), request);
     }

@@ -1,6 +1,5 @@
 import type { Device } from "../devices.ts";
-import type { KeyClock } from "../redis/key-clock.ts";
-import type { DemoSession } from "../store.ts";
+import type { DemoSession, KeyClock } from "../store.ts";
 import { type Cost, costOf, type RequestCost } from "./costs.ts";
 import { NOTICES, type Notice } from "./notices.ts";
 import { createRaceView, type RaceView } from "./race-view.ts";
@@ -204,7 +203,7 @@ function clocksOf(session: DemoSession, { left, now }: KeyClock): Clock[] {
   const isCapped = now + left > deadline - CLOCK_TOLERANCE_MS;
   const sinceAccess = now - Date.parse(session.last_accessed_at);
   const idleLeft = isCapped ? Math.min(Math.max(left, idleTimeout - sinceAccess), idleTimeout) : left;
-  const absoluteTimeout = deadline - Date.parse(session.created_at);
+  const absoluteTimeout = Math.max(deadline - now, deadline - Date.parse(session.created_at));
   return [
     { id: "idle", name: "Idle timeout", left: idleLeft, of: idleTimeout, text: secondsText(idleLeft) },
     {

@@ -1,0 +1,171 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { createSessionView, type PageState } from "../../demo/page/view-model.ts";
+import type { LoggedCommand } from "../../demo/redis/command-log.ts";
+import type { DemoSession } from "../../demo/store.ts";
+
+const SETTINGS = {
+  cookieName: "sid",
+  isCookieSecure: false,
+  redisAddress: "localhost:6379",
+  ttl: 60,
+  absoluteTtl: 1000,
+};
+const NOTHING_TYPED = { username: undefined, ttl: undefined, absoluteTtl: undefined, rounds: undefined };
+const ID = "A".repeat(43);
+const CREATED = Date.parse("2026-04-08T12:00:00Z");
+
+/** A session of 60 s idle and 1000 s absolute timeout, `at` seconds after its creation, used `idle` seconds ago. */
+interface Moment {
+  at?: number;
+  idle?: number;
+  /** Milliseconds until the key expires. */
+  left?: number;
+  /** Seconds by which the server's clock was ahead of Redis' clock. */
+  clockError?: number;
+}
+
+function state(
+  { at = 10, idle = 0, left = 60_000 - idle * 1000, clockError = 0 }: Moment = {},
+  changes: Partial<PageState> = {},
+): PageState {
+  const timestamp = (seconds: number) => `${new Date(CREATED + seconds * 1000).toISOString().slice(0, 19)}Z`;
+  const session: DemoSession = {
+    username: "ada",
+    page_views: "1",
+    session_ttl: "60",
+    created_at: timestamp(clockError),
+    last_accessed_at: timestamp(at - idle + clockError),
+    session_deadline: String(CREATED / 1000 + 1000),
+    ttl: String(Math.ceil(left / 1000)),
+  };
+  return {
+    sessionId: ID,
+    key: `session:${ID}`,
+    session,
+    clock: { left, now: CREATED + at * 1000 },
+    notice: undefined,
+    mistake: undefined,
+    typed: NOTHING_TYPED,
+    devices: [],
+    race: undefined,
+    costs: [],
+    ...changes,
+  };
+}
+
+const clocksOf = (pageState: PageState) =>
+  createSessionView(SETTINGS, pageState).clocks.map(({ id, left, of }) => [id, left, of]);
+
+describe("the clocks", () => {
+  test("are both timeouts, by what Redis says is left", () => {
+    assert.deepEqual(clocksOf(state({ at: 10, idle: 3 })), [
+      ["idle", 57_000, 60_000],
+      ["absolute", 990_000, 1_000_000],
+    ]);
+  });
+
+  test("show near the absolute end that it comes first", () => {
+    assert.deepEqual(clocksOf(state({ at: 980, idle: 5, left: 20_000 })), [
+      ["idle", 55_000, 60_000],
+      ["absolute", 20_000, 1_000_000],
+    ]);
+  });
+
+  test("show near both ends which comes first: the idle one, if the expiry is before the deadline", () => {
+    assert.deepEqual(clocksOf(state({ at: 950, idle: 15, left: 45_000 })), [
+      ["idle", 45_000, 60_000],
+      ["absolute", 50_000, 1_000_000],
+    ]);
+  });
+
+  for (const clockError of [-86_400, 86_400]) {
+    test(`stay within reason when a server's clock is off by ${clockError} s`, () => {
+      for (const at of [10, 980]) {
+        for (const [, left, of] of clocksOf(state({ at, left: Math.min(60, 1000 - at) * 1000, clockError }))) {
+          assert.ok(Number(left) > 0 && Number(left) <= Number(of), `${left} ms of ${of} ms left at ${at} s`);
+        }
+      }
+    });
+  }
+
+  test("are none for a session that expired while it was read", () => {
+    const { state: shown, clocks, fields } = createSessionView(SETTINGS, state({ left: -2 }));
+    assert.deepEqual([shown, clocks, fields], ["ended", [], []]);
+  });
+});
+
+describe("the form", () => {
+  test("offers no TTL above the absolute timeout, neither in the box nor on a button", () => {
+    const { largestTtl, ttlChoices } = createSessionView({ ...SETTINGS, absoluteTtl: 60 }, state());
+    assert.equal(largestTtl, 60);
+    assert.deepEqual(
+      ttlChoices.map(({ ttl }) => ttl),
+      [10, 30, 60],
+    );
+  });
+
+  test("keeps what was typed, and shows a mistake at its field only", () => {
+    const mistake = { message: "TTL must be at most 60 seconds.", field: "ttl" };
+    const typed = { ...NOTHING_TYPED, username: "grace", ttl: "61" };
+    const { username, ttl, news } = createSessionView(SETTINGS, state({}, { mistake, typed }));
+    assert.deepEqual(
+      [username, ttl],
+      [
+        { value: "grace", mistake: "" },
+        { value: "61", mistake: mistake.message },
+      ],
+    );
+    assert.ok(news.every(({ isBad }) => !isBad));
+  });
+});
+
+const command = (roundTrip: number): LoggedCommand => ({
+  text: "EVALSHA peek",
+  operation: "peek",
+  args: [],
+  outcome: "done",
+  conditions: null,
+  ms: 1.234,
+  roundTrip,
+});
+
+describe("the cost", () => {
+  test("counts round trips, not commands, and adds up the click and its page load", () => {
+    const costs = [
+      { request: "GET /", commands: [command(1), command(1)] },
+      { request: "POST /rotate", commands: [command(1), command(2), command(2)] },
+    ];
+    const [cost] = createSessionView(SETTINGS, state({}, { costs })).costs;
+    assert.equal(cost?.title, "POST /rotate, then GET /");
+    assert.equal(cost.roundTrips, "3 round trips to Redis");
+    assert.deepEqual(
+      cost.requests.map(({ title }) => title),
+      ["POST /rotate: 2 round trips to Redis", "GET /: 1 round trip to Redis"],
+    );
+    assert.equal(cost.requests[0]?.commands[0]?.ms, "1.23 ms");
+  });
+
+  test("may be nothing", () => {
+    const [cost] = createSessionView(SETTINGS, state({}, { costs: [{ request: "GET /", commands: [] }] })).costs;
+    assert.equal(cost?.roundTrips, "nothing to ask Redis");
+  });
+});
+
+describe("the news", () => {
+  test("is the mistake that is about no field, else the notice, else the state of the session", () => {
+    const mistake = { message: "Session expired", field: undefined };
+    const headings = [
+      state({}, { session: null, mistake, notice: "counted" }),
+      state({}, { notice: "counted" }),
+      state(),
+      state({}, { session: null }),
+      state({}, { session: null, sessionId: undefined, key: undefined }),
+    ].map((pageState) => createSessionView(SETTINGS, pageState).news.map(({ heading, text }) => `${heading} ${text}`));
+    const expected = [/^Session expired\. /, /Page view counted/, /session is live/, /^Session ended\. /, /no session/];
+    for (const [i, [news = "", ...more]] of headings.entries()) {
+      assert.match(news, expected[i]!);
+      assert.deepEqual(more, []);
+    }
+  });
+});
