@@ -7,8 +7,10 @@
 export const TIME_LIMITS = {
   /** For name resolution, TCP, TLS and authentication together. Redis needs some milliseconds, another continent 500. */
   connectMs: 700,
-  /** From one PING, or one attempt to connect, to the next: how soon a lost connection is replaced. */
+  /** From one PING to the next, and from the loss of a connection to the first attempt to replace it. */
   pingEveryMs: 100,
+  /** From an attempt that failed to the next: Redis is back soon, and not flooded while it starts. */
+  retryMs: 200,
   /** Longer than a healthy Redis pauses: for a fork, a slow script, a busy machine. */
   pingReplyMs: 700,
   /** From one question to the Sentinels which server is the master to the next. They need seconds to elect one. */

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { RedisClientType } from "redis";
 import type { RedisCommands, RedisConnection } from "./single.ts";
 import { TIME_LIMITS, withTimeLimit } from "./time-limits.ts";
@@ -82,6 +83,7 @@ export class MonitoredConnection {
       void lost.close();
     } catch (error) {
       if (!this.#isClosed) this.#onFailure(error);
+      await sleep(TIME_LIMITS.retryMs, undefined, { ref: false });
     } finally {
       this.#isReconnecting = false;
     }
