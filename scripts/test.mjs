@@ -18,7 +18,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { findProgram } from "../demo/redis/find-program.mjs";
 
-const FILE_LIMIT_MS = 300_000; // a test file that takes longer is killed and counts as failed
+const FILE_LIMIT_MS = 600_000; // a test file that takes longer is killed and counts as failed
 const CONCURRENCY = 2 * availableParallelism(); // most tests wait more than they compute
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));

@@ -171,7 +171,7 @@ class Client {
 
 test(
   "whatever happens to Redis, answers are right or 503, and nothing answered is lost",
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   async (t) => {
     t.diagnostic(`seed ${SEED}: repeat it with CHAOS_SEED=${SEED}`);
     const redis = await spawnRedis(t, ["--appendonly", "yes", "--appendfsync", "always"]);

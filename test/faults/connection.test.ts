@@ -11,7 +11,7 @@ import { type SpawnedRedis, spawnRedis } from "../redis-process.ts";
 import { until } from "../wait.ts";
 
 const LIMIT_MS = 30_000; // guards against hanging only
-const FILE = { concurrency: 4, timeout: 120_000 };
+const FILE = { concurrency: 4, timeout: 300_000 };
 const STORE_TIMEOUT_MS = 1000;
 
 const targetAt = (port: number) => ({ kind: "single", host: "127.0.0.1", port }) as const;

@@ -120,7 +120,7 @@ async function whatFails(username: string): Promise<string[]> {
   return [...failures, ...(await requestsThatFailAs(username))];
 }
 
-describe("the user that the README gives to the store", { timeout: 60_000 }, () => {
+describe("the user that the README gives to the store", { timeout: 300_000 }, () => {
   test("is given commands, one pattern of keys and no more", () => {
     const others = RULES.filter((rule) => !rule.startsWith("+"));
     assert.deepEqual(others, ["~session:*", "resetchannels", "-@all"]);

@@ -12,7 +12,7 @@ import { until } from "../wait.ts";
 const PASSWORD = "s3cret";
 const USER = ["--user", "demo", "on", `>${PASSWORD}`, "~*", "&*", "+@all"];
 const DURABLE = ["--appendonly", "yes", "--appendfsync", "always"];
-const AT_ONCE = { concurrency: 6, timeout: 60_000 };
+const AT_ONCE = { concurrency: 6, timeout: 300_000 };
 const PATIENCE_MS = 5000; // about a second is promised, and the rest is for a busy machine
 
 type Request = [method: "GET" | "POST", path: string, form?: Record<string, string>];

@@ -9,7 +9,7 @@ import { parseReplies } from "../raw-http.ts";
 import { askRedis, type SpawnedRedis, spawnRedis } from "../redis-process.ts";
 import { until } from "../wait.ts";
 
-const AT_ONCE = { concurrency: 6, timeout: 60_000 };
+const AT_ONCE = { concurrency: 6, timeout: 300_000 };
 const LIMIT_MS = 20_000; // guards against hanging: a server that takes over five seconds ends with 1 by itself
 const PAGE = { accept: "text/html" };
 

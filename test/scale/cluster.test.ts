@@ -91,7 +91,7 @@ for (const [how, lose, restore] of losses) {
   });
 }
 
-test("a master hands over to its replica with hardly an error and without a loss", { timeout: 60_000 }, async (t) => {
+test("a master hands over to its replica with hardly an error and without a loss", { timeout: 300_000 }, async (t) => {
   const { cluster, server, visitors } = await openDemo(t);
   const traffic = new Traffic(t, visitors);
   for (const master of await cluster.masters()) {
@@ -106,7 +106,7 @@ test("a master hands over to its replica with hardly an error and without a loss
 });
 
 describe("slots move to another master", () => {
-  test("without one error and without a loss", { timeout: 60_000 }, async (t) => {
+  test("without one error and without a loss", { timeout: 300_000 }, async (t) => {
     const { cluster, server, visitors } = await openDemo(t);
     const [from, to] = await cluster.masters();
     const before = new Set(await keysIn(from!));
@@ -122,7 +122,7 @@ describe("slots move to another master", () => {
     await assertAllThere(visitors);
   });
 
-  test("and bring no session back that was logged out meanwhile", { timeout: 60_000 }, async (t) => {
+  test("and bring no session back that was logged out meanwhile", { timeout: 300_000 }, async (t) => {
     const { cluster, url, visitors } = await openDemo(t, { sessions: 1500 });
     const [from, to] = await cluster.masters();
     const moving = new Set(await keysIn(from!));
@@ -165,7 +165,7 @@ async function logOutInACrowd(url: string, { browser }: Visitor): Promise<string
   return id;
 }
 
-test("all nodes that hang for two seconds are a 503, and cost nothing", { timeout: 60_000 }, async (t) => {
+test("all nodes that hang for two seconds are a 503, and cost nothing", { timeout: 300_000 }, async (t) => {
   const { cluster, url, visitors } = await openDemo(t);
   const health = followHealth(t, url);
   const traffic = new Traffic(t, visitors);
@@ -185,7 +185,7 @@ test("all nodes that hang for two seconds are a 503, and cost nothing", { timeou
   await assertAllThere(visitors);
 });
 
-test("slots that no master has are found when one takes them", { timeout: 60_000 }, async (t) => {
+test("slots that no master has are found when one takes them", { timeout: 300_000 }, async (t) => {
   const cluster = await spawnCluster(t, { replicas: 0 });
   const [lost, ...others] = cluster.nodes;
   const [heir] = others;
@@ -207,7 +207,7 @@ test("slots that no master has are found when one takes them", { timeout: 60_000
 });
 
 describe("--redis-cluster", () => {
-  test("takes any node, master or replica", { timeout: 60_000 }, async (t) => {
+  test("takes any node, master or replica", { timeout: 300_000 }, async (t) => {
     const { nodes } = await spawnCluster(t);
     await Promise.all(
       nodes.map(async (node) => {
@@ -219,7 +219,7 @@ describe("--redis-cluster", () => {
     );
   });
 
-  test("takes what the README adds to its user, of which all is needed", { timeout: 60_000 }, async (t) => {
+  test("takes what the README adds to its user, of which all is needed", { timeout: 300_000 }, async (t) => {
     const { nodes } = await spawnCluster(t, { replicas: 0 });
     const setUser = (...rules: string[]) =>
       Promise.all(nodes.map(({ send }) => send("ACL", "SETUSER", USER, "on", `>${PASSWORD}`, ...rules)));
