@@ -3,6 +3,7 @@ import { SessionRevokedError } from "../../user-sessions.ts";
 import { type Device, listDevices } from "../devices.ts";
 import type { Notice } from "../page/notices.ts";
 import type { Page } from "../page/render.ts";
+import { MAX_DEVICES } from "../page/view-model.ts";
 import type { Redis } from "../redis/connect.ts";
 import { checkHealth } from "../redis/health.ts";
 import type { DemoSession } from "../store.ts";
@@ -198,7 +199,7 @@ export class Handlers {
 
   /** Undefined if Redis cannot list them: on a cluster, the session itself may still be in reach. */
   async #devicesOf({ store, sessionId = "" }: RequestContext, session: DemoSession): Promise<Device[] | undefined> {
-    return listDevices(store, sessionId, session.session_user, MAX_ON_PAGE).catch((error: unknown) => {
+    return listDevices(store, sessionId, session.session_user, MAX_DEVICES + 1).catch((error: unknown) => {
       if (error instanceof RedisUnavailableError) return undefined;
       throw error;
     });
@@ -209,9 +210,8 @@ export class Handlers {
   }
 }
 
-/** How many of a user's sessions are listed: anybody can be a guest, and log in as often as he likes. */
+/** How many of a user's sessions are listed: anybody can be a guest, and log in any number of times. */
 const MAX_LISTED = 1000;
-const MAX_ON_PAGE = 20;
 
 const toJson = (session_id: string, session: DemoSession) => ({
   authenticated: true,

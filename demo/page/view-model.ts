@@ -20,6 +20,9 @@ const ABSOLUTE_CHOICES = [
   { absoluteTtl: 300, label: "5 min" },
 ];
 
+/** How many of a user's sessions the page shows. */
+export const MAX_DEVICES = 20;
+
 /** What stays the same for as long as the server runs. */
 export interface PageSettings {
   cookieName: string;
@@ -47,7 +50,7 @@ export interface PageState {
   key: string | undefined;
   session: DemoSession | null;
   clock: KeyClock | undefined;
-  /** All of the session's user; undefined if Redis could not list them. */
+  /** Those of the session's user, at most one more than `MAX_DEVICES`; undefined if Redis could not list them. */
   devices: Device[] | undefined;
   notice: Notice | undefined;
   mistake: Mistake | undefined;
@@ -102,6 +105,8 @@ export interface SessionView {
   fields: [name: string, value: string][];
   /** Undefined if Redis could not list them. */
   devices: Device[] | undefined;
+  /** Whether this user has more sessions than are shown. */
+  hasMoreDevices: boolean;
   costs: Cost[];
   rounds: Box;
   race: RaceView;
@@ -127,7 +132,8 @@ export function createSessionView(settings: PageSettings, pageState: PageState):
     absoluteMistake: mistakeIn("absolute_ttl", mistake),
     clocks,
     fields: Object.entries((session ?? {}) as Record<string, string>).filter(([name]) => name !== "ttl"),
-    devices: pageState.devices,
+    devices: pageState.devices?.slice(0, MAX_DEVICES),
+    hasMoreDevices: (pageState.devices?.length ?? 0) > MAX_DEVICES,
     costs:
       costs.length === 0
         ? []
