@@ -32,14 +32,14 @@ class HttpError extends Error {
 }
 
 const app = express();
-app.use(express.urlencoded({ extended: false }));
 
 app.use((request, response, next) => {
   response.set("Cache-Control", "no-store");
   const isSafe = request.method === "GET" || request.method === "HEAD";
-  if (isSafe || !isCrossSite(request.headers)) next();
-  else response.status(403).json({ error: "This request was sent by another site." });
+  if (!isSafe && isCrossSite(request.headers)) throw new HttpError(403, "This request was sent by another site.");
+  next();
 });
+app.use(express.urlencoded({ extended: false }));
 
 /** The page that everybody sees. An anonymous visitor may have a session, too. */
 app.get("/", async (request, response) => {
