@@ -91,7 +91,7 @@ export class RequestSession<Data extends object, Session extends object, CreateO
     this.#store = store;
     this.#cookie = cookie;
     this.#jar = jar;
-    this.#id = jar.get(cookie.name) || undefined;
+    this.#id = jar.get(cookie.name);
   }
 
   /** The session ID, for the other operations of the store: of the request, or the one that replaced it. */

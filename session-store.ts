@@ -546,10 +546,15 @@ function encodeValue(field: string, value: unknown, types: Map<string, FieldType
   throw new TypeError(`${field} must be a ${(type as typeof String).name.toLowerCase()}; got ${got}`);
 }
 
+/** `JSON.stringify` returns `undefined` for a function or a symbol, which its type does not say. */
+function stringify(value: unknown): string | undefined {
+  return JSON.stringify(value);
+}
+
 function encodeJson(field: string, value: unknown): string {
   let text: string | undefined;
   try {
-    text = JSON.stringify(value) as string | undefined;
+    text = stringify(value);
   } catch (error) {
     throw new TypeError(`${field} must be a value that JSON can hold: ${messageOf(error)}`, { cause: error });
   }
@@ -628,7 +633,7 @@ function settleBy(timeLimit: number, timeoutMs: number, work: Promise<unknown>):
       },
       (error: unknown) => {
         clearTimeout(wait.timer);
-        reject(error);
+        reject(error instanceof Error ? error : new Error(String(error)));
       },
     );
   });

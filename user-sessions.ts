@@ -136,15 +136,19 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
     const gone: Entry[] = [];
     for (const chunk of chunksOf(entries, Math.min(limit, CHUNK))) {
       if (listed.length >= limit) break;
-      const sessions = await Promise.all(chunk.map(([member]) => this.peekKey(this.prefix + member, timeLimit)));
-      for (const [i, session] of sessions.entries()) {
-        const entry = chunk[i]!;
+      const peeked = chunk.map(async (entry) => ({
+        entry,
+        session: await this.peekKey(this.prefix + entry[0], timeLimit),
+      }));
+      for (const { entry, session } of await Promise.all(peeked)) {
         if (session?.session_user === user) listed.push({ handle: handleOfMember(entry[0]), session });
         else gone.push(entry);
       }
     }
     if (gone.length > 0) await this.#onIndex("prune", user, gone.flat(), timeLimit);
-    return listed.slice(0, limit).toSorted((a, b) => b.session.created_at.localeCompare(a.session.created_at));
+    const newest = listed.slice(0, limit);
+    newest.sort((a, b) => b.session.created_at.localeCompare(a.session.created_at));
+    return newest;
   }
 
   /**
@@ -178,7 +182,7 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
     for (const members of chunksOf(marked, CHUNK)) {
       const deletions = members.map((member) => this.deleteKey(this.prefix + member, timeLimit, user));
       const outcomes = await Promise.allSettled(deletions);
-      const gone = members.filter((_, i) => outcomes[i]!.status === "fulfilled");
+      const gone = members.filter((_, i) => outcomes[i]?.status === "fulfilled");
       await this.#removeEntries(user, gone, timeLimit);
       for (const outcome of outcomes) {
         if (outcome.status === "rejected") throw outcome.reason;
@@ -201,12 +205,12 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
 
   async #entriesOf(user: string, timeLimit: number): Promise<Entry[]> {
     const reply = (await this.#onIndex("list", user, [], timeLimit)) as string[];
-    return Array.from({ length: reply.length / 2 }, (_, i) => [reply[2 * i]!, reply[2 * i + 1]!]);
+    return Array.from({ length: reply.length / 2 }, (_, i) => [String(reply[2 * i]), String(reply[2 * i + 1])]);
   }
 
   /** Removes the entries of sessions that are gone. If that fails, the entries stay, which does no harm. */
   async #removeEntries(user: string, members: string[], timeLimit: number): Promise<void> {
-    if (members.length > 0) await this.#onIndex("remove", user, members, timeLimit).catch(() => {});
+    if (members.length > 0) await this.#onIndex("remove", user, members, timeLimit).catch(() => null);
   }
 
   async #onIndex(operation: string, user: string, args: string[], timeLimit: number): Promise<unknown> {
