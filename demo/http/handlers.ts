@@ -12,7 +12,7 @@ import { absoluteTtlIn, lastIn, ttlIn, usernameIn } from "./form.ts";
 import { HttpError } from "./http-error.ts";
 import { htmlReply, jsonReply, redirectHome, type Reply } from "./reply.ts";
 import type { RequestContext } from "./request-context.ts";
-import type { SessionCookie } from "./session-cookie.ts";
+import type { SessionCookie } from "../../session-cookie.ts";
 
 export type Handler = (context: RequestContext) => Reply | Promise<Reply>;
 

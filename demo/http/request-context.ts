@@ -3,7 +3,7 @@ import { CommandLog, type LoggedCommand } from "../redis/command-log.ts";
 import type { RedisScripting } from "../../session-store.ts";
 import { type DemoStore, openStore, type StoreSettings } from "../store.ts";
 import type { Flash, FlashCookie } from "./flash.ts";
-import type { SessionCookie } from "./session-cookie.ts";
+import type { SessionCookie } from "../../session-cookie.ts";
 
 /** What a handler knows of a request. Made once its body has been read, and never changed. */
 export interface RequestContext {

@@ -9,7 +9,6 @@ import type { Redis } from "../redis/connect.ts";
 import type { OutageLog } from "../redis/outage-log.ts";
 import { openStore, type StoreSettings } from "../store.ts";
 import { isTimeout, replyToClientError } from "./client-error.ts";
-import { isCrossSite } from "./cross-site.ts";
 import { FlashCookie } from "./flash.ts";
 import { readForm } from "./form.ts";
 import { Handlers } from "./handlers.ts";
@@ -21,7 +20,7 @@ import { RaceHandlers } from "./race-handlers.ts";
 import { RequestQueue } from "./request-queue.ts";
 import { Router } from "./router.ts";
 import { SECURITY_HEADERS } from "./security-headers.ts";
-import { SessionCookie } from "./session-cookie.ts";
+import { isCrossSite, SessionCookie } from "../../session-cookie.ts";
 
 export interface DemoServerOptions {
   redis: Pick<Redis, "client" | "address" | "ping">;
