@@ -14,6 +14,10 @@ interface Redis {
   pause(ms: number): Promise<void>;
   /** Deletes the key of this browser's session, as `redis-cli DEL` does. */
   remove(context: BrowserContext): Promise<void>;
+  /** Moves the expiry of this browser's session, as `redis-cli EXPIRE` does. */
+  expire(context: BrowserContext, seconds: number): Promise<void>;
+  /** Lets Redis forget the scripts that it has cached. */
+  forgetScripts(): Promise<void>;
 }
 
 interface Options {
@@ -21,9 +25,12 @@ interface Options {
   expectedStatuses: number[];
 }
 
+/** Stands among the statuses for a request that got no reply. */
+export const NO_REPLY = 0;
+
 interface Fixtures {
   /** Starts a session on the page. */
-  start: (page: Page, session?: { username?: string; ttl?: number }) => Promise<void>;
+  start: (page: Page, session?: { username?: string; ttl?: number; absoluteTimeout?: string }) => Promise<void>;
   /** Fails a test whose pages print in the console, throw, or ask another host for anything. */
   quiet: void;
 }
@@ -47,6 +54,8 @@ export const test = base.extend<Fixtures & Options, WorkerFixtures>({
         write: async (context, field, value) => void (await client.hSet(await keyOf(context), field, value)),
         pause: async (ms) => void (await client.sendCommand(["CLIENT", "PAUSE", String(ms), "ALL"])),
         remove: async (context) => void (await client.del(await keyOf(context))),
+        expire: async (context, seconds) => void (await client.expire(await keyOf(context), seconds)),
+        forgetScripts: async () => void (await client.scriptFlush()),
       });
       await client.close();
       await server.stop();
@@ -76,8 +85,8 @@ export const test = base.extend<Fixtures & Options, WorkerFixtures>({
     async ({ context, expectedStatuses }, use) => {
       const noise: string[] = [];
       context.on("console", (message) => {
-        const status = /^Failed to load resource.* status of (\d+)/.exec(message.text())?.[1];
-        if (!expectedStatuses.includes(Number(status))) noise.push(message.text());
+        const status = /^Failed to load resource.* (?:status of (\d+)|net::ERR_FAILED)/.exec(message.text());
+        if (status === null || !expectedStatuses.includes(Number(status[1] ?? NO_REPLY))) noise.push(message.text());
       });
       context.on("weberror", (error) => noise.push(String(error.error())));
       context.on("request", (request) => {
@@ -90,10 +99,11 @@ export const test = base.extend<Fixtures & Options, WorkerFixtures>({
   ],
 
   start: async ({}, use) =>
-    use(async (page, { username = "andrew", ttl = 60 } = {}) => {
+    use(async (page, { username = "andrew", ttl = 60, absoluteTimeout } = {}) => {
       await page.goto("/");
       await page.getByLabel("Username").fill(username);
       await page.getByLabel("Idle timeout (TTL) in seconds").fill(String(ttl));
+      if (absoluteTimeout !== undefined) await page.getByRole("radio", { name: absoluteTimeout }).check();
       await page.getByRole("button", { name: "Log in", exact: true }).click();
       await expect(field(page, "username")).toHaveText(username);
     }),
@@ -108,6 +118,13 @@ export const said = (page: Page, text: string) => page.getByRole("region", { nam
 /** The seconds that the page shows as left of a timeout. */
 export const secondsLeft = async (page: Page, timeout: "Idle timeout" | "Absolute timeout" = "Idle timeout") =>
   Number.parseFloat((await page.locator(".clock").filter({ hasText: timeout }).locator(".left").textContent()) ?? "");
+
+/** The marks of the timeline that a keyboard reaches, the oldest first. */
+export const marks = (page: Page) => page.getByRole("group", { name: "Timeline" }).getByRole("img");
+/** Waits for this many more peeks. */
+export async function peeks(page: Page, count: number): Promise<void> {
+  for (let done = 0; done < count; done += 1) await page.waitForResponse(/\/session\?refresh=false/);
+}
 
 async function keyOf(context: BrowserContext): Promise<string> {
   const cookie = (await context.cookies()).find(({ name }) => name === "sid");

@@ -1,6 +1,6 @@
 import { AxeBuilder } from "@axe-core/playwright";
 import type { Page } from "playwright/test";
-import { expect, field, said, test } from "./fixtures.ts";
+import { expect, field, NO_REPLY, peeks, said, secondsLeft, test } from "./fixtures.ts";
 
 const STATES: Record<string, (page: Page, start: (page: Page, session?: object) => Promise<void>) => Promise<void>> = {
   "no session": async (page) => void (await page.goto("/")),
@@ -15,6 +15,17 @@ const STATES: Record<string, (page: Page, start: (page: Page, session?: object) 
     await page.getByRole("button", { name: "Log in", exact: true }).click();
     await expect(said(page, "TTL must be a whole number greater than 0.")).toBeVisible();
   },
+  "a session near its absolute timeout, read each second": async (page, start) => {
+    await start(page, { ttl: 30, absoluteTimeout: "1 min" });
+    await page.getByRole("switch").check();
+    await expect(said(page, "each read resets the idle timeout")).toBeVisible();
+  },
+  "a race": async (page) => {
+    await page.goto("/");
+    await page.getByRole("button", { name: "Run the race" }).click();
+    await expect(page.getByText("came back after the log-out")).not.toHaveCount(0);
+  },
+  "the script": async (page) => void (await page.goto("/script?operation=increment")),
   "an error": async (page) => void (await page.goto("/nothing-here")),
 };
 
@@ -24,12 +35,10 @@ test.describe("every state of the page", () => {
   for (const [state, reach] of Object.entries(STATES)) {
     test(`has no accessibility violation: ${state}`, async ({ page, start }) => {
       await reach(page, start);
-      for (const colorScheme of ["light", "dark"] as const) {
-        await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-        const { violations } = await new AxeBuilder({ page }).analyze();
-        const found = violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]);
-        expect(found, colorScheme).toEqual([]);
-      }
+      await page.emulateMedia({ reducedMotion: "reduce" });
+      await expectNoViolation(new AxeBuilder({ page }));
+      await page.emulateMedia({ reducedMotion: "reduce", colorScheme: "dark" });
+      await expectNoViolation(new AxeBuilder({ page }).withRules("color-contrast"));
     });
 
     test(`fits 320 pixels: ${state}`, async ({ page, start }) => {
@@ -38,6 +47,57 @@ test.describe("every state of the page", () => {
       expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
     });
   }
+});
+
+test.describe("at 1280 by 900", () => {
+  test.use({ viewport: { width: 1280, height: 900 } });
+
+  test("shows all of a live session without scrolling", async ({ page, start }) => {
+    await start(page);
+    await page.getByRole("button", { name: "Count a page view" }).click();
+    await expect(field(page, "page_views")).toHaveText("2");
+    const parts = [
+      page.getByText("sid="),
+      page.getByRole("button", { name: /^Log out/ }),
+      page.getByRole("row", { name: "session_deadline" }),
+      page.getByText("Idle timeout", { exact: true }),
+      page.getByText("Absolute timeout", { exact: true }),
+      page.locator("#timeline svg"),
+      page.locator("#costs .steps").first(),
+    ];
+    for (const part of parts) await expect(part).toBeInViewport({ ratio: 1 });
+  });
+
+  test("starts both bars at the same place, and calls each by its name", async ({ page, start }) => {
+    await start(page, { ttl: 30, absoluteTimeout: "1 min" });
+    const [idle, absolute] = await Promise.all(
+      ["Idle timeout", "Absolute timeout"].map(async (name) => page.getByRole("progressbar", { name }).boundingBox()),
+    );
+    expect(idle!.x).toBe(absolute!.x);
+    await expect.poll(() => secondsLeft(page, "Idle timeout")).toBeLessThan(30);
+    expect(await secondsLeft(page, "Idle timeout")).toBeLessThan(31);
+    expect(await secondsLeft(page, "Absolute timeout")).toBeGreaterThan(31);
+  });
+});
+
+test.describe("on a phone", () => {
+  test.use({ viewport: { width: 390, height: 800 } });
+
+  test("keeps the countdown in view while somebody acts, and folds the cookie's attributes", async ({
+    page,
+    start,
+  }) => {
+    await start(page);
+    for (const name of ["Count a page view", /^Log out/]) {
+      await page.getByRole("button", { name }).scrollIntoViewIfNeeded();
+      await expect(page.getByText("Idle timeout", { exact: true })).toBeInViewport({ ratio: 1 });
+    }
+    await expect(page.getByText("no script on a page can read it")).toBeHidden();
+    await page.getByText("The cookie's attributes").click();
+    await page.getByRole("button", { name: "Count a page view" }).click();
+    await expect(field(page, "page_views")).toHaveText("2");
+    await expect(page.getByText("no script on a page can read it")).toBeVisible();
+  });
 });
 
 test.describe("a mistake in a form", () => {
@@ -174,6 +234,11 @@ test.describe("while Redis does not answer", () => {
   });
 });
 
+async function expectNoViolation(axe: AxeBuilder): Promise<void> {
+  const { violations } = await axe.analyze();
+  expect(violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])).toEqual([]);
+}
+
 async function tabTo(page: Page, name: string): Promise<void> {
   const button = page.getByRole("button", { name });
   for (let tabs = 0; tabs < 40; tabs += 1) {
@@ -182,3 +247,64 @@ async function tabTo(page: Page, name: string): Promise<void> {
   }
   throw new Error(`Tab does not reach "${name}"`);
 }
+
+test("counts a double click once", async ({ page, start }) => {
+  await start(page);
+  await page.getByRole("button", { name: "Count a page view" }).dblclick();
+  await expect(field(page, "page_views")).toHaveText("2");
+  await page.reload();
+  await expect(field(page, "page_views")).toHaveText("2");
+});
+
+test("ignores the reply to a peek that was sent before a click", async ({ page, start }) => {
+  await start(page);
+  const releases: (() => void)[] = [];
+  const held = new Promise<void>((resolve) => releases.push(resolve));
+  const isHeld = page.waitForRequest(/refresh=false/);
+  await page.route(
+    (url) => url.pathname === "/session",
+    async (route) => {
+      const response = await route.fetch();
+      await held;
+      await route.fulfill({ response }).catch(() => {}); // given up by the page
+    },
+    { times: 1 },
+  );
+  await isHeld;
+  await page.getByRole("button", { name: /^Get a new session ID/ }).click();
+  await expect(said(page, "New session ID.")).toBeVisible();
+  for (const release of releases) release();
+  await peeks(page, 2);
+  await expect(said(page, "New session ID.")).toBeVisible();
+  await page.reload();
+  await expect(field(page, "username")).toHaveText("andrew");
+});
+
+test("notices the session that another tab started", async ({ page, context, start }) => {
+  await start(page, { username: "first" });
+  const tab = await context.newPage();
+  await tab.goto("/");
+  await tab.getByRole("button", { name: /^Log out/ }).click();
+  await expect(said(tab, "Logged out.")).toBeVisible();
+  await expect(page.locator("#session")).not.toHaveAttribute("data-state", "live");
+  await start(page, { username: "second" });
+  await tab.reload();
+  await tab.getByRole("button", { name: /^Get a new session ID/ }).click();
+  await expect(said(tab, "New session ID.")).toBeVisible();
+  const cookie = (await context.cookies()).find(({ name }) => name === "sid");
+  await expect(page.getByRole("region", { name: "Your browser" })).toContainText(`sid=${cookie!.value}`);
+});
+
+test.describe("while the server is down", () => {
+  test.use({ expectedStatuses: [NO_REPLY] });
+
+  test("says so by itself, and after a click", async ({ page, start }) => {
+    await start(page);
+    await page.route("**", (route) => route.abort());
+    await expect(page.getByRole("alert")).toHaveText("The server does not answer. This page keeps trying.");
+    await page.getByRole("button", { name: "Count a page view" }).click();
+    await expect(page.getByRole("alert")).toHaveText("The server does not answer. Try again in a moment.");
+    await page.unroute("**");
+    await expect(page.getByRole("alert")).toBeHidden();
+  });
+});

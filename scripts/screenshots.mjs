@@ -9,44 +9,73 @@ import { fileURLToPath } from "node:url";
 import { chromium } from "playwright";
 import { findBrowser } from "./find-browser.mjs";
 
-const TTL = 4; // seconds
 const root = fileURLToPath(new URL("..", import.meta.url));
 const folder = fileURLToPath(new URL("../screenshots/", import.meta.url));
 mkdirSync(folder, { recursive: true });
 
-const server = spawn(process.execPath, ["--import", "tsx", "server.ts", "--port", "0"], {
-  cwd: root,
-  stdio: ["ignore", "pipe", "inherit"],
-});
 const browser = await chromium.launch(findBrowser());
 try {
-  const url = await urlOf(server);
-  await Promise.all([takePictures(url, "light"), takePictures(url, "dark")]);
+  await Promise.all([withServer((url) => takePictures(url, "light")), withServer((url) => takePictures(url, "dark"))]);
 } finally {
   await browser.close();
-  server.kill();
-  await once(server, "exit");
 }
 
 /**
+ * A server and a private Redis for each: otherwise the two races could not run at the same time.
+ *
+ * @param {(url: string) => Promise<void>} use
+ */
+async function withServer(use) {
+  const server = spawn(process.execPath, ["--import", "tsx", "server.ts", "--port", "0"], {
+    cwd: root,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  try {
+    await use(await urlOf(server));
+  } finally {
+    server.kill();
+    await once(server, "exit");
+  }
+}
+
+/**
+ * A session of a minute: used, changed, given a new ID, and near its absolute timeout. Then a race, and the end.
+ *
  * @param {string} url
  * @param {"light" | "dark"} colorScheme
  */
 async function takePictures(url, colorScheme) {
-  const page = await browser.newPage({
-    colorScheme,
-    viewport: { width: 1280, height: 900 },
-    deviceScaleFactor: 1.25,
-  });
+  const page = await browser.newPage({ colorScheme, viewport: { width: 1280, height: 900 }, deviceScaleFactor: 1.25 });
+  const press = (/** @type {string | RegExp} */ name) => page.getByRole("button", { name }).click();
+  const wait = (/** @type {number} */ seconds) => page.waitForTimeout(seconds * 1000);
+
   await page.goto(url);
   await page.getByLabel("Username").fill("andrew");
-  await page.getByLabel("Idle timeout (TTL) in seconds").fill(String(TTL));
+  await page.getByLabel("Idle timeout (TTL) in seconds").fill("12");
+  await page.getByRole("radio", { name: "1 min" }).check();
   await page.getByRole("button", { name: "Log in", exact: true }).click();
-  await page.getByRole("button", { name: "Count a page view" }).click();
-  await page.getByRole("cell", { name: "2", exact: true }).waitFor();
-  await page.waitForTimeout((TTL / 2) * 1000);
+  await wait(7);
+  await press("Count a page view");
+  await wait(9);
+  await press("Count a page view");
+  await wait(4);
+  await press(/^Get a new session ID/);
+  await wait(6);
+  await press("Change the TTL or to 30 s");
+  await wait(10);
+  await press("Count a page view");
+  await wait(9);
+  await press("Count a page view");
+  await page.getByRole("cell", { name: "5", exact: true }).waitFor();
+  await wait(3);
   await page.screenshot({ path: `${folder}live-${colorScheme}.png` });
-  await page.getByText("It opens nothing now").waitFor();
+
+  await press("Run the race");
+  await page.getByText("came back after the log-out").first().waitFor();
+  await page.locator("#race").screenshot({ path: `${folder}race-${colorScheme}.png` });
+
+  await page.getByText("its ID opens nothing now").waitFor();
+  await page.evaluate(() => scrollTo(0, 0));
   await page.screenshot({ path: `${folder}expired-${colorScheme}.png` });
 }
 

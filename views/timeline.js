@@ -166,10 +166,10 @@ export class TimelineChart {
     this.#legend = /** @type {HTMLElement} */ (figure.querySelector(".legend"));
     this.#reading = /** @type {HTMLElement} */ (figure.querySelector(".reading"));
     this.#svg.append(this.#picture, this.#marks);
-    this.#marks.addEventListener("keydown", (event) => this.#moveFocus(event));
-    for (const type of ["pointerover", "focusin"])
-      this.#marks.addEventListener(type, ({ target }) => this.#read(target));
-    for (const type of ["pointerout", "focusout"]) this.#marks.addEventListener(type, () => this.#read(null));
+    // On the figure, because Chromium gives the Tab key to an SVG element that listens to the focus.
+    figure.addEventListener("keydown", (event) => this.#moveFocus(event));
+    for (const type of ["pointerover", "focusin"]) figure.addEventListener(type, ({ target }) => this.#read(target));
+    for (const type of ["pointerout", "focusout"]) figure.addEventListener(type, () => this.#read(null));
   }
 
   /** @param {number} now */
@@ -246,8 +246,9 @@ export class TimelineChart {
   #moveFocus(event) {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     const marks = this.#readable();
-    const next = marks[marks.indexOf(/** @type {Element} */ (event.target)) + (step ?? 0)];
-    if (step === undefined || !(next instanceof SVGElement)) return;
+    const place = marks.indexOf(/** @type {Element} */ (event.target));
+    const next = marks[place + (step ?? 0)];
+    if (step === undefined || place === -1 || !(next instanceof SVGElement)) return;
     event.preventDefault();
     next.focus();
     this.#describe();

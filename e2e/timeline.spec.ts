@@ -1,0 +1,177 @@
+import type { Page } from "playwright/test";
+import { expect, field, marks, peeks, said, secondsLeft, test } from "./fixtures.ts";
+
+/** The points of the TTL's line, newest session, in pixels. */
+const pointsOf = (page: Page) =>
+  page
+    .locator("#timeline .line")
+    .last()
+    .evaluate((line) => Array.from((line as SVGPolylineElement).points, ({ x, y }) => ({ x, y })));
+
+/** What the page shows at one moment, in milliseconds: the countdown, and the end of the line. */
+async function shownTimeLeft(page: Page, idleTimeout: number) {
+  return page.locator("#session").evaluate((session, timeout) => {
+    const svg = session.querySelector("#timeline svg")!;
+    const level = Number(svg.querySelector(".grid[x1='0']")!.getAttribute("y1")); // the dotted line is at the timeout
+    const line = Array.from(svg.querySelectorAll<SVGPolylineElement>(".line")).at(-1)!;
+    const { y } = Array.from(line.points).at(-1)!;
+    const countdown = Number.parseFloat(session.querySelector(".idle .left")!.textContent) * 1000;
+    return { countdown, drawn: ((svg.clientHeight - y) / (svg.clientHeight - level)) * timeout };
+  }, idleTimeout);
+}
+
+test("counts down and draws the TTL as Redis has it, to a quarter of a second", async ({
+  page,
+  context,
+  redis,
+  start,
+}) => {
+  await start(page, { ttl: 9 });
+  const furthestOff = async () => {
+    const before = await redis.timeLeft(context);
+    const { countdown, drawn } = await shownTimeLeft(page, 9000);
+    const after = await redis.timeLeft(context);
+    return Math.max(...[countdown, drawn].flatMap((shown) => [shown - before, after - shown]));
+  };
+  for (let round = 0; round < 3; round += 1) {
+    await expect.poll(furthestOff, { timeout: 15_000 }).toBeLessThan(250);
+    await page.getByRole("button", { name: "Count a page view" }).click();
+    await peeks(page, 1);
+  }
+});
+
+test("is lifted by each use, and not by a peek", async ({ page, start }) => {
+  await start(page);
+  await peeks(page, 2);
+  await expect(page.locator(".mark.peek")).not.toHaveCount(0);
+  const before = await pointsOf(page);
+  expect(before.every(({ y }, index) => index === 0 || y >= before[index - 1]!.y)).toBe(true);
+  await page.getByRole("button", { name: "Count a page view" }).click();
+  await expect(marks(page)).toHaveCount(2);
+  const after = await pointsOf(page);
+  expect(after.some(({ y }, index) => index > 0 && y < after[index - 1]!.y)).toBe(true);
+});
+
+test("names the request of a mark that is pointed at or focused", async ({ page, start }) => {
+  await start(page);
+  await peeks(page, 2);
+  await page.getByRole("button", { name: "Count a page view" }).click();
+  await peeks(page, 2);
+  await page.getByRole("button", { name: /^Get a new session ID/ }).click();
+  await expect(marks(page)).toHaveCount(3);
+  const reading = page.locator("#timeline .reading");
+  await marks(page).last().hover();
+  await expect(reading).toHaveText("POST /rotate: a new session ID, TTL 60 s");
+  await page.mouse.move(0, 0);
+  await expect(reading).toBeHidden();
+
+  await page.getByRole("switch").focus();
+  await page.keyboard.press("Tab");
+  await expect(reading).toHaveText("POST /rotate: a new session ID, TTL 60 s");
+  await page.keyboard.press("ArrowLeft");
+  await expect(reading).toHaveText("POST /increment: the idle timeout is reset, TTL 60 s");
+  await peeks(page, 2);
+  await expect(marks(page).nth(1)).toBeFocused();
+  await page.keyboard.press("ArrowRight");
+  await expect(marks(page).nth(2)).toBeFocused();
+});
+
+test("says in words what it shows", async ({ page, start }) => {
+  await start(page, { ttl: 30 });
+  await page.getByRole("button", { name: "Change the TTL or to 10 s" }).click();
+  await expect(page.getByRole("group", { name: "Timeline" })).toHaveAccessibleDescription(
+    "In the last two minutes: POST /login: the session starts, TTL 30 s; POST /ttl: the idle timeout is now 10 s.",
+  );
+});
+
+test("keeps its history when the page changes, also while the page is hidden", async ({
+  page,
+  context,
+  redis,
+  start,
+}) => {
+  await start(page);
+  await redis.write(context, "theme", "dark");
+  await expect(field(page, "theme")).toHaveText("dark");
+  await setHidden(page, true);
+  await page.waitForTimeout(1500);
+  await setHidden(page, false);
+  await peeks(page, 1);
+  await page.getByRole("button", { name: "Log out" }).click();
+  await expect(said(page, "Logged out.")).toBeVisible();
+  await expect(marks(page)).toHaveCount(2);
+  await expect(marks(page).last()).toHaveAccessibleName("The end: POST /logout");
+  await start2(page);
+  await expect(marks(page)).toHaveCount(3);
+});
+
+/** Logs in again on the page as it is. */
+async function start2(page: Page): Promise<void> {
+  await page.getByRole("button", { name: "Log in", exact: true }).click();
+  await expect(said(page, "Session started.")).toBeVisible();
+}
+
+test("is capped by the absolute timeout, which ends the session", async ({ page, newServer }) => {
+  await page.goto(await newServer("--absolute-ttl", "6"));
+  await page.getByRole("button", { name: "Log in", exact: true }).click();
+  await expect(page.locator("#timeline .ceiling")).not.toHaveCount(0);
+  await expect.poll(() => secondsLeft(page, "Absolute timeout")).toBeLessThan(4.5);
+  await page.getByRole("button", { name: "Count a page view" }).click();
+  await expect(marks(page).last()).toHaveAccessibleName(
+    /^POST \/increment: .*because the absolute timeout comes first$/,
+  );
+  expect(await secondsLeft(page, "Idle timeout")).toBeGreaterThan(await secondsLeft(page, "Absolute timeout"));
+  await expect(said(page, "Its absolute timeout was reached")).toBeVisible();
+  await expect(marks(page).last()).toHaveAccessibleName("The end: the absolute timeout");
+});
+
+test("follows an expiry that was moved elsewhere, and marks it", async ({ page, context, redis, start }) => {
+  await start(page, { ttl: 60 });
+  await redis.expire(context, 20);
+  await expect.poll(() => secondsLeft(page, "Idle timeout")).toBeLessThan(21);
+  await expect(marks(page).last()).toHaveAccessibleName(/something else than this page moved the TTL/);
+});
+
+test("does not say that a timeout ended what something else ended", async ({ page, context, redis, start }) => {
+  await start(page);
+  await redis.remove(context);
+  await expect(said(page, "Something else than a timeout ended it")).toBeVisible();
+  await expect(marks(page).last()).toHaveAccessibleName("The end: something else than a timeout, before its time");
+});
+
+test("does not claim to know an end that came while the page was hidden", async ({ page, context, redis, start }) => {
+  await start(page, { ttl: 3 });
+  await setHidden(page, true);
+  await expect.poll(() => redis.timeLeft(context)).toBeLessThan(0);
+  await setHidden(page, false);
+  await expect(said(page, "It expired or was deleted while this page was in the background.")).toBeVisible();
+  await expect(marks(page).last()).toHaveAccessibleName("The end: while this page was not watching");
+});
+
+test.describe("with reduced motion", () => {
+  test.use({ contextOptions: { reducedMotion: "reduce" } });
+
+  test("moves once a second", async ({ page, start }) => {
+    await start(page);
+    const drawings = await page
+      .locator("#timeline svg g")
+      .first()
+      .evaluate(
+        (picture) =>
+          new Promise<number>((resolve) => {
+            let count = 0;
+            new MutationObserver(() => (count += 1)).observe(picture, { childList: true });
+            setTimeout(() => resolve(count), 2500);
+          }),
+      );
+    expect(drawings).toBeGreaterThan(0);
+    expect(drawings).toBeLessThan(8);
+  });
+});
+
+async function setHidden(page: Page, isHidden: boolean): Promise<void> {
+  await page.evaluate((value) => {
+    Object.defineProperty(document, "hidden", { value, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, isHidden);
+}
