@@ -40,9 +40,10 @@ const isLoopback = (address = "") => /^(::ffff:)?127\.|^::1$/.test(address);
 
 /** Whether the host may be in public DNS. Browsers take `localhost` and the names below it for loopback themselves. */
 function isPublicName(host: string): boolean {
+  if (!host.includes(".")) return false;
   const name = host
     .replace(/:\d*$/, "")
     .replaceAll(/^\[|[\].]$/g, "")
     .toLowerCase();
-  return name.includes(".") && isIP(name) === 0 && !name.endsWith(".localhost");
+  return isIP(name) === 0 && !name.endsWith(".localhost");
 }

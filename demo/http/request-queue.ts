@@ -11,6 +11,7 @@ interface Connection {
   /** The request under way. */
   current: Exchange | undefined;
   readonly waiting: Exchange[];
+  isPaused: boolean;
   /** What to do after the last reply. */
   afterwards: (() => void) | undefined;
 }
@@ -45,7 +46,7 @@ export class RequestQueue {
       void this.#start(connection, { request, response });
       return;
     }
-    if (waiting.length === 0) stopReading(socket);
+    stopReading(connection);
     waiting.push({ request, response });
     this.#waitingCount += 1;
     if (this.#waitingCount > MAX_WAITING) socket.destroy();
@@ -74,7 +75,7 @@ export class RequestQueue {
   #connectionOf(socket: Duplex): Connection {
     const known = this.#connections.get(socket);
     if (known !== undefined) return known;
-    const connection = { socket, current: undefined, waiting: [], afterwards: undefined };
+    const connection = { socket, current: undefined, waiting: [], isPaused: false, afterwards: undefined };
     this.#connections.set(socket, connection);
     return connection;
   }
@@ -98,29 +99,32 @@ export class RequestQueue {
       return;
     }
     this.#waitingCount -= 1;
-    if (!next.request.complete) continueReading(socket); // the rest of its body
+    if (!next.request.complete) continueReading(connection); // the rest of its body
     // Other connections come first.
     setImmediate(() => void (socket.writable ? this.#start(connection, next) : this.#end(connection)));
   }
 
   #end(connection: Connection): void {
-    const { socket, waiting, afterwards } = connection;
+    const { waiting, afterwards } = connection;
     connection.current = undefined;
     this.#waitingCount -= waiting.length;
     waiting.length = 0;
-    continueReading(socket);
+    continueReading(connection);
     afterwards?.();
   }
 }
 
 /** Node resumes the connection by itself after each message, so it has to be paused again. */
-function stopReading(socket: Duplex): void {
-  socket.on("resume", pauseAgain).pause();
+function stopReading(connection: Connection): void {
+  if (connection.isPaused) return;
+  connection.isPaused = true;
+  connection.socket.on("resume", pauseAgain).pause();
 }
 
-function continueReading(socket: Duplex): void {
-  if (!socket.listeners("resume").includes(pauseAgain)) return;
-  socket.off("resume", pauseAgain).resume();
+function continueReading(connection: Connection): void {
+  if (!connection.isPaused) return;
+  connection.isPaused = false;
+  connection.socket.off("resume", pauseAgain).resume();
 }
 
 function pauseAgain(this: Duplex): void {
