@@ -15,7 +15,7 @@ const redis = createClient({
   disableOfflineQueue: true, // while Redis is down, commands fail at once instead of waiting for it
   commandsQueueMaxLength: 10_000, // while Redis hangs, commands do not fill the memory
   pingInterval: 500, // with socketTimeout, notices that a silent connection is lost; all times in milliseconds
-  socket: { connectTimeout: 700, socketTimeout: 1000, reconnectStrategy: (retries) => Math.min(retries * 50, 500) },
+  socket: { connectTimeout: 700, socketTimeout: 5000, reconnectStrategy: (retries) => Math.min(retries * 50, 500) },
 });
 redis.on("error", (error: Error) => console.error(`Redis: ${error.message}`));
 await redis.connect();

@@ -1,0 +1,99 @@
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { describe, test } from "node:test";
+import { compileFunction } from "node:vm";
+import { headerJar, RequestSession, SessionCookie } from "../../session-cookie.ts";
+import { RedisSessionStore } from "../../session-store.ts";
+import { openServer } from "../redis-connection.ts";
+import { newPrefix } from "../store-under-test.ts";
+
+const { redis } = await openServer();
+const fields = { username: String, cart_items: Number, notice: String };
+const text = await readFile(new URL("../../docs/faq.md", import.meta.url), "utf8");
+
+/** Runs the code under a heading with these variables, and returns those that it declares and `names` names. */
+async function run(heading: string, variables: object, names: string[] = []): Promise<Record<string, unknown>> {
+  const section = text.split(/^## /m).find((each) => each.startsWith(`${heading}\n`));
+  const code = /```ts\n(.*?)```/s.exec(section ?? "")?.[1];
+  assert.ok(code, `docs/faq.md has no code under "${heading}"`);
+  const all = { RedisSessionStore, RequestSession, SessionCookie, redis, ...variables };
+  const body = `return (async () => { ${code} return { ${names.join()} }; })()`;
+  return compileFunction(body, Object.keys(all))(...Object.values(all)) as Promise<Record<string, unknown>>;
+}
+
+function openSession() {
+  const store = new RedisSessionStore({ redis, prefix: newPrefix(), fields });
+  const setCookies: string[] = [];
+  const jar = headerJar(undefined, (setCookie) => setCookies.push(setCookie));
+  const session = new RequestSession(store, new SessionCookie(), jar);
+  return { store, jar, session, setCookies };
+}
+
+describe("the code in the questions", () => {
+  test("keeps an object", async () => {
+    assert.deepEqual(await run("How do I keep an object?", {}, ["cart"]), { cart: ["apple", "pear"] });
+  });
+
+  test("remembers a user for a month, or until the browser is closed", async () => {
+    for (const [remember, ttl, maxAge] of [
+      [true, 2_592_000, "; Max-Age=2592000"],
+      [false, 1800, ""],
+    ] as const) {
+      const { store, jar, setCookies } = openSession();
+      const variables = { store, jar, remember, username: "andrew" };
+      const { session } = await run('How do I do "remember me"?', variables, ["session"]);
+      const id = (session as RequestSession<object, object, object>).id!;
+      assert.equal(await store.getConfiguredTtl(id), ttl);
+      assert.deepEqual(setCookies, [`__Host-sid=${id}${maxAge}; Path=/; HttpOnly; Secure; SameSite=Lax`]);
+    }
+  });
+
+  test("keeps the cart of a visitor", async () => {
+    const { session } = openSession();
+    await run("Can a visitor who is not logged in have a session?", { session, username: "andrew" });
+    const { username, cart_items } = (await session.read())!;
+    assert.deepEqual([username, cart_items], ["andrew", 1]);
+  });
+
+  test("shows a message once", async () => {
+    const { session } = openSession();
+    const variables = { session };
+    assert.deepEqual(await run("How do I show a message after a redirect?", variables, ["notice"]), {
+      notice: "Saved.",
+    });
+    assert.equal((await session.read())?.notice, undefined);
+  });
+
+  test("gives a test keys of its own", async () => {
+    const { store } = await run("How do I test an application that uses it?", {}, ["store"]);
+    assert.match((store as RedisSessionStore).keyOf("id"), /^test:[0-9a-f-]{36}:id$/);
+  });
+
+  test("adapts a client with the functions of ioredis", async () => {
+    const ioredis = {
+      evalsha: async (...args: (string | number)[]) => redis.sendCommand(["EVALSHA", ...args.map(String)]),
+      eval: async (...args: (string | number)[]) => redis.sendCommand(["EVAL", ...args.map(String)]),
+    };
+    const { store } = (await run("Does it work with ioredis?", { ioredis }, ["store"])) as { store: RedisSessionStore };
+    const id = await store.createSession({ username: "andrew" });
+    assert.equal((await store.getSession(id))?.["username"], "andrew");
+    assert.equal(await store.deleteSession(id), true);
+  });
+
+  test("makes a jar of the cookies of Next", async () => {
+    const { store } = openSession();
+    const cookie = new SessionCookie();
+    const values = new Map<string, string>();
+    const cookies = async () => ({
+      get: (name: string) => (values.has(name) ? { name, value: values.get(name) } : undefined),
+      set: (name: string, value: string) => void values.set(name, value),
+    });
+    const variables = { store, cookie, cookies };
+    const first = (await run("And with React?", variables, ["session"])) as {
+      session: ReturnType<typeof openSession>["session"];
+    };
+    await first.session.write({ notice: "Saved." });
+    const second = (await run("And with React?", variables, ["session"])) as typeof first;
+    assert.equal((await second.session.read())?.notice, "Saved.");
+  });
+});
