@@ -200,7 +200,7 @@ test("user, password and database are the master's, before and after a failover"
   const isBack = async () => (await visitor.count(true)) === 200;
   assert.ok(await until(isBack, RECOVERY_LIMIT_MS), "It does not recover");
   const successor = await successorOf(master, redis);
-  assert.match(String(await successor.send("INFO", "keyspace")), /db2:keys=1,/);
+  assert.match(String(await successor.send("INFO", "keyspace")), /^db2:keys=[1-9]/m);
   assert.match(String(await successor.send("CLIENT", "LIST")), / db=2 .* user=demo /);
   const { stdout: said, stderr } = await server.stop("SIGTERM");
   assert.doesNotMatch(said + stderr, /s3cret/);
