@@ -1,0 +1,165 @@
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { describe, test } from "node:test";
+import { compileFunction } from "node:vm";
+import { createClient } from "redis";
+import { headerJar, RequestSession, SessionCookie } from "../../session-cookie.ts";
+import { RedisSessionStore } from "../../session-store.ts";
+import { UserSessions } from "../../user-sessions.ts";
+import { openServer } from "../redis-connection.ts";
+import { newPrefix } from "../store-under-test.ts";
+
+const { redis, host, port } = await openServer();
+const fields = { username: String, cart_items: Number, notice: String };
+/** The TypeScript blocks of a page. */
+async function blocksOf(page: string): Promise<{ heading: string; code: string }[]> {
+  const text = await readFile(new URL(`../../${page}`, import.meta.url), "utf8");
+  return text.split(/^## /m).flatMap((section) => {
+    const heading = section.split("\n", 1)[0]!;
+    return Array.from(section.matchAll(/```ts\n(.*?)```/gs), ([, code]) => ({ heading, code: code! }));
+  });
+}
+
+/** Runs code with these variables and without its imports, and returns the variables that it declares and `names` names. */
+async function runCode(code: string, variables: object, names: string[] = []): Promise<Record<string, unknown>> {
+  const body = `return (async () => { ${code.replaceAll(/^import .*$/gm, "")} return { ${names.join()} }; })()`;
+  const all = { RedisSessionStore, RequestSession, SessionCookie, UserSessions, redis, ...variables };
+  return compileFunction(body, Object.keys(all))(...Object.values(all)) as Promise<Record<string, unknown>>;
+}
+
+async function run(heading: string, variables: object, names: string[] = []): Promise<Record<string, unknown>> {
+  const block = (await blocksOf("docs/faq.md")).find((each) => each.heading === heading);
+  assert.ok(block, `docs/faq.md has no code under "${heading}"`);
+  return runCode(block.code, variables, names);
+}
+
+function openSession() {
+  const store = new RedisSessionStore({ redis, prefix: newPrefix(), fields });
+  const setCookies: string[] = [];
+  const jar = headerJar(undefined, (setCookie) => setCookies.push(setCookie));
+  const session = new RequestSession(store, new SessionCookie(), jar);
+  return { store, jar, session, setCookies };
+}
+
+describe("the code in the questions", () => {
+  test("keeps an object", async () => {
+    assert.deepEqual(await run("How do I keep an object?", {}, ["cart"]), { cart: ["apple", "pear"] });
+  });
+
+  test("remembers a user for a month, or until the browser is closed", async () => {
+    for (const [remember, ttl, maxAge] of [
+      [true, 2_592_000, "; Max-Age=2592000"],
+      [false, 1800, ""],
+    ] as const) {
+      const { store, jar, setCookies } = openSession();
+      const variables = { store, jar, remember, username: "andrew" };
+      const { session } = await run('How do I do "remember me"?', variables, ["session"]);
+      const id = (session as RequestSession<object, object, object>).id!;
+      assert.equal(await store.getConfiguredTtl(id), ttl);
+      assert.deepEqual(setCookies, [`__Host-sid=${id}${maxAge}; Path=/; HttpOnly; Secure; SameSite=Lax`]);
+    }
+  });
+
+  test("keeps the cart of a visitor", async () => {
+    const { session } = openSession();
+    await run("Can a visitor who is not logged in have a session?", { session, username: "andrew" });
+    const { username, cart_items } = (await session.read())!;
+    assert.deepEqual([username, cart_items], ["andrew", 1]);
+  });
+
+  test("shows a message once", async () => {
+    const { session } = openSession();
+    const variables = { session };
+    assert.deepEqual(await run("How do I show a message after a redirect?", variables, ["notice"]), {
+      notice: "Saved.",
+    });
+    assert.equal((await session.read())?.notice, undefined);
+  });
+
+  test("gives a test keys of its own", async () => {
+    const { store } = await run("How do I test an application that uses it?", {}, ["store"]);
+    assert.match((store as RedisSessionStore).keyOf("id"), /^test:[0-9a-f-]{36}:id$/);
+  });
+
+  test("adapts a client with the functions of ioredis", async () => {
+    const ioredis = {
+      evalsha: async (...args: (string | number)[]) => redis.sendCommand(["EVALSHA", ...args.map(String)]),
+      eval: async (...args: (string | number)[]) => redis.sendCommand(["EVAL", ...args.map(String)]),
+    };
+    const { store } = (await run("Does it work with ioredis?", { ioredis }, ["store"])) as { store: RedisSessionStore };
+    const id = await store.createSession({ username: "andrew" });
+    assert.equal((await store.getSession(id))?.["username"], "andrew");
+    assert.equal(await store.deleteSession(id), true);
+  });
+
+  test("makes a jar of the cookies of Next", async () => {
+    const { store } = openSession();
+    const cookie = new SessionCookie();
+    const values = new Map<string, string>();
+    const cookies = async () => ({
+      get: (name: string) => (values.has(name) ? { name, value: values.get(name) } : undefined),
+      set: (name: string, value: string) => void values.set(name, value),
+    });
+    const variables = { store, cookie, cookies };
+    const first = (await run("And with React?", variables, ["session"])) as {
+      session: ReturnType<typeof openSession>["session"];
+    };
+    await first.session.write({ notice: "Saved." });
+    const second = (await run("And with React?", variables, ["session"])) as typeof first;
+    assert.equal((await second.session.read())?.notice, "Saved.");
+  });
+});
+
+test("the README's code for the store does what its comments say", async () => {
+  const block = (await blocksOf("README.md")).find(({ code }) => code.includes("createSession("));
+  const code = block!.code
+    .replaceAll(": Error", "")
+    .replace(/^await store.incrementField.*$/m, 'const count = await store.incrementField(id, "page_views");')
+    .replace(/^await store.deleteSession.*$/m, "const isDeleted = await store.deleteSession(id);");
+  const ownServer = { createClient: () => createClient({ socket: { host, port } }) };
+  const result = await runCode(code, { ...ownServer, redis: undefined }, ["redis", "session", "count", "isDeleted"]);
+  (result["redis"] as { destroy: () => void }).destroy();
+  const { username, page_views } = result["session"] as Record<string, unknown>;
+  assert.deepEqual([username, page_views, result["count"], result["isDeleted"]], ["andrew", 0, 1, true]);
+});
+
+test("all other code of the README is in the Express example", async () => {
+  const example = await readFile(new URL("../../examples/express.ts", import.meta.url), "utf8");
+  const lines = new Set(example.split("\n").map((line) => withoutComment(line)));
+  for (const { code } of await blocksOf("README.md")) {
+    if (code.includes("createSession(")) continue;
+    for (const line of code.split("\n").map((each) => withoutComment(each))) {
+      assert.ok(lines.has(line) || line.startsWith("import "), `not in examples/express.ts: ${line}`);
+    }
+  }
+});
+
+test("the client settings of the production page are those that node-redis takes", async () => {
+  const block = (await blocksOf("docs/production.md")).find(({ code }) => code.includes("createClient("));
+  const variables = { createClient, redis: undefined };
+  const { redis: client } = (await runCode(block!.code, variables, ["redis"])) as { redis: typeof redis };
+  const { socket, disableOfflineQueue, pingInterval } = client.options;
+  assert.deepEqual([socket?.connectTimeout, disableOfflineQueue, pingInterval], [700, true, 500]);
+});
+
+test("the code for a user's sessions does what its comments say", async () => {
+  const blocks = await blocksOf("docs/user-sessions.md");
+  const code = blocks[0]!.code.replace(
+    /^await store.listSessions.*$/m,
+    'const [{ handle }] = await store.listSessions("42");',
+  );
+  await runCode(code, {});
+  const store = new UserSessions({ redis, prefix: newPrefix() });
+  const [id] = await Promise.all([1, 2, 3].map(async () => store.createSession({}, { user: "42" })));
+  const rotation = blocks.find((block) => block.code.includes("rotateSession("));
+  const { newId } = await runCode(rotation!.code, { store, id }, ["newId"]);
+  const sessions = await store.listSessions("42");
+  assert.deepEqual(
+    sessions.map(({ handle }) => handle),
+    [store.handleOf(newId as string)],
+  );
+});
+
+function withoutComment(line: string): string {
+  return line.replace(/ *\/\/ .*$/, "").trim();
+}
