@@ -16,7 +16,12 @@ import { createHash } from "node:crypto";
 import { callbackify } from "node:util";
 import type { Request } from "express";
 import session, { type SessionData } from "express-session";
-import { defineScript, RedisSessionStore, type RedisSessionStoreOptions } from "../session-store.ts";
+import {
+  defineScript,
+  RedisSessionStore,
+  type RedisSessionStoreOptions,
+  RedisUnavailableError,
+} from "../session-store.ts";
 
 /**
  * The options of `RedisSessionStore`, except that `ttl` is for sessions whose cookie has no `maxAge`, that
@@ -96,7 +101,7 @@ export class ExpressSessionStore extends session.Store {
     })(callback);
   }
 
-  /** Returns all sessions by their IDs. Reads the whole database, as do `length` and `clear`. */
+  /** Returns all sessions by their IDs. Goes through the whole database with `SCAN`, as `length` and `clear` do. */
   override all(callback: (error: unknown, sessions?: Record<string, SessionData>) => void): void {
     callbackify(async () => {
       const sessions = Object.create(null) as Record<string, SessionData>;
@@ -152,7 +157,9 @@ export class ExpressSessionStore extends session.Store {
     for (const server of await serversOf(this.#redis)) {
       let cursor = "0";
       do {
-        const page = await server.scan(cursor, { MATCH: pattern, COUNT: SCAN_COUNT });
+        const page = await server.scan(cursor, { MATCH: pattern, COUNT: SCAN_COUNT }).catch((error: unknown) => {
+          throw new RedisUnavailableError("SCAN failed", { cause: error });
+        });
         cursor = page.cursor;
         const found = await Promise.all(page.keys.map(async (key) => this.#read(key.slice(prefix.length))));
         yield* found.filter((entry) => entry !== null);
@@ -202,6 +209,7 @@ function digestOf(id: string): string {
 
 async function serversOf(redis: unknown): Promise<ScannableServer[]> {
   const { scan, masters, nodeClient } = redis as Partial<ScannableServer & ScannableCluster>;
+  if (masters?.length === 0) throw new RedisUnavailableError("The cluster has no known master");
   if (masters && nodeClient) return Promise.all(masters.map(async (master) => nodeClient.call(redis, master)));
   if (scan) return [redis as ScannableServer];
   throw new TypeError("all, length and clear need a client, cluster, sentinel or pool of node-redis");
