@@ -14,6 +14,7 @@ const redis = createClient({
   url: REDIS_URL,
   disableOfflineQueue: true, // while Redis is down, commands fail at once instead of waiting for it
   commandsQueueMaxLength: 10_000, // while Redis hangs, commands do not fill the memory
+  commandOptions: { timeout: 0 }, // the store has a time limit of its own, which costs less
   pingInterval: 500, // with socketTimeout, notices that a silent connection is lost; all times in milliseconds
   socket: { connectTimeout: 700, socketTimeout: 5000, reconnectStrategy: (retries) => Math.min(retries * 50, 500) },
 });

@@ -2,14 +2,13 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { describe, test } from "node:test";
 import { compileFunction } from "node:vm";
-import { createClient } from "redis";
 import { headerJar, RequestSession, SessionCookie } from "../../session-cookie.ts";
 import { RedisSessionStore } from "../../session-store.ts";
 import { UserSessions } from "../../user-sessions.ts";
 import { openServer } from "../redis-connection.ts";
 import { newPrefix } from "../store-under-test.ts";
 
-const { redis, host, port } = await openServer();
+const { redis } = await openServer();
 const fields = { username: String, cart_items: Number, notice: String };
 /** The TypeScript blocks of a page. */
 async function blocksOf(page: string): Promise<{ heading: string; code: string }[]> {
@@ -110,48 +109,10 @@ describe("the code in the questions", () => {
   });
 });
 
-test("the README's code for the store does what its comments say", async () => {
-  const block = (await blocksOf("README.md")).find(({ code }) => code.includes("createSession("));
-  const code = block!.code
-    .replaceAll(": Error", "")
-    .replace(/^await store.incrementField.*$/m, 'const count = await store.incrementField(id, "page_views");')
-    .replace(/^await store.deleteSession.*$/m, "const isDeleted = await store.deleteSession(id);");
-  const ownServer = { createClient: () => createClient({ socket: { host, port } }) };
-  const result = await runCode(code, { ...ownServer, redis: undefined }, ["redis", "session", "count", "isDeleted"]);
-  (result["redis"] as { destroy: () => void }).destroy();
-  const { username, page_views } = result["session"] as Record<string, unknown>;
-  assert.deepEqual([username, page_views, result["count"], result["isDeleted"]], ["andrew", 0, 1, true]);
-});
-
-test("all other code of the README is in the Express example", async () => {
-  const example = await readFile(new URL("../../examples/express.ts", import.meta.url), "utf8");
-  const lines = new Set(example.split("\n").map((line) => withoutComment(line)));
-  for (const { code } of await blocksOf("README.md")) {
-    if (code.includes("createSession(")) continue;
-    for (const line of code.split("\n").map((each) => withoutComment(each))) {
-      assert.ok(lines.has(line) || line.startsWith("import "), `not in examples/express.ts: ${line}`);
-    }
-  }
-});
-
-test("the client settings of the production page are those that node-redis takes", async () => {
-  const block = (await blocksOf("docs/production.md")).find(({ code }) => code.includes("createClient("));
-  const variables = { createClient, redis: undefined };
-  const { redis: client } = (await runCode(block!.code, variables, ["redis"])) as { redis: typeof redis };
-  const { socket, disableOfflineQueue, pingInterval } = client.options;
-  assert.deepEqual([socket?.connectTimeout, disableOfflineQueue, pingInterval], [700, true, 500]);
-});
-
-test("the code for a user's sessions does what its comments say", async () => {
-  const blocks = await blocksOf("docs/user-sessions.md");
-  const code = blocks[0]!.code.replace(
-    /^await store.listSessions.*$/m,
-    'const [{ handle }] = await store.listSessions("42");',
-  );
-  await runCode(code, {});
+test("the code that rotates a session and ends all others of its user does both", async () => {
   const store = new UserSessions({ redis, prefix: newPrefix() });
   const [id] = await Promise.all([1, 2, 3].map(async () => store.createSession({}, { user: "42" })));
-  const rotation = blocks.find((block) => block.code.includes("rotateSession("));
+  const rotation = (await blocksOf("docs/user-sessions.md")).find(({ code }) => code.includes("rotateSession("));
   const { newId } = await runCode(rotation!.code, { store, id }, ["newId"]);
   const sessions = await store.listSessions("42");
   assert.deepEqual(
@@ -159,7 +120,3 @@ test("the code for a user's sessions does what its comments say", async () => {
     [store.handleOf(newId as string)],
   );
 });
-
-function withoutComment(line: string): string {
-  return line.replace(/ *\/\/ .*$/, "").trim();
-}

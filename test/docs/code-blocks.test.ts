@@ -1,0 +1,133 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { parseOptions } from "../../demo/options.ts";
+import { spawnServerWith } from "../demo-process.ts";
+import { spawnRedis } from "../redis-process.ts";
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const folder = await mkdtemp(join(tmpdir(), "test-docs-"));
+after(() => rm(folder, { recursive: true }));
+
+const names = [...(await readdir(root)), ...(await readdir(join(root, "docs"))).map((name) => `docs/${name}`)];
+const texts = new Map<string, string>();
+for (const name of names.filter((each) => each.endsWith(".md")))
+  texts.set(name, await readFile(join(root, name), "utf8"));
+
+interface Block {
+  page: string;
+  language: string;
+  code: string;
+}
+const blocks: Block[] = Array.from(texts).flatMap(([page, text]) =>
+  Array.from(text.matchAll(/^```(\w+)\n(.*?)^```$/gms), ([, language, code]) => ({
+    page,
+    language: language!,
+    code: code!,
+  })),
+);
+const blocksIn = (language: string) => blocks.filter((block) => block.language === language);
+
+const examples = await Promise.all(
+  ["express", "fastify", "hono"].map((name) => readFile(join(root, `examples/${name}.ts`), "utf8")),
+);
+
+test("every code block is of a kind that is tested here", () => {
+  const kinds = new Set(blocks.map(({ language }) => language));
+  assert.deepEqual([...kinds].toSorted(), ["console", "sh", "text", "ts"]);
+});
+
+describe("TypeScript in README and docs", () => {
+  for (const { page, code } of blocksIn("ts")) {
+    const isProgram = /from "\.\/[\w-]+\.ts"/.test(code);
+    const isSnippet = page === "docs/faq.md" || code.includes("rotateSession("); // snippets.test.ts runs these
+    if (isProgram) {
+      test(`runs, and prints no error: ${page}, ${code.split("\n")[0]}`, async (t) => {
+        const redis = await spawnRedis(t);
+        const file = join(folder, `${page.replaceAll(/\W/g, "-")}.mts`);
+        const program = code
+          .replaceAll("./", new URL("../../", import.meta.url).href)
+          .replaceAll('from "redis"', `from "${import.meta.resolve("redis")}"`)
+          .replaceAll("redis://localhost:6379", `redis://127.0.0.1:${redis.port}`);
+        await writeFile(file, `${program}\nredis.destroy();\n`);
+        const { stderr } = await run(process.execPath, ["--import", import.meta.resolve("tsx"), file]);
+        assert.equal(stderr, "");
+      });
+    } else if (!isSnippet) {
+      test(`stands in an example: ${page}, ${code.split("\n")[0]}`, () => {
+        assert.ok(
+          examples.some((example) => example.includes(code)),
+          code,
+        );
+      });
+    }
+  }
+});
+
+describe("the demo's command lines in README and docs", () => {
+  const lines = blocksIn("sh").flatMap(({ page, code }) => code.split("\n").map((line) => ({ page, line })));
+  for (const { page, line } of lines.filter((each) => each.line.includes("npx tsx server.ts"))) {
+    if (line.includes("--help")) continue;
+    test(`are understood: ${page}, ${line}`, () => {
+      const [assignments = "", options = ""] = line.split("npx tsx server.ts");
+      const environment = Object.fromEntries(assignments.split(" ").map((each) => each.split("=")));
+      assert.ok(parseOptions(options.split(" ").filter(Boolean), environment as NodeJS.ProcessEnv));
+    });
+  }
+});
+
+describe("terminal sessions in README and docs", () => {
+  for (const { page, code } of blocksIn("console")) {
+    test(`give the output that is shown: ${page}`, async (t) => {
+      const redis = await spawnRedis(t);
+      const { url } = await spawnServerWith(t, redis);
+      const sessionId = /"session_id":"([\w-]+)"/.exec(code)?.[1] ?? "no session ID";
+      let realId = sessionId;
+      for (const [, command, output] of code.matchAll(/^\$ (.+)\n((?:[^$\n].*\n)*)/gm)) {
+        const line = command!
+          .replaceAll("localhost:8080", url)
+          .replaceAll("-p 6379", `-p ${redis.port}`)
+          .replaceAll("curl", "curl -s")
+          .replaceAll(sessionId, realId);
+        const { stdout } = await run("bash", ["-c", line], { cwd: folder });
+        realId = /"session_id":"([\w-]+)"/.exec(stdout)?.[1] ?? realId;
+        assert.match(comparable(stdout.replaceAll(realId, sessionId)), patternOf(output!), command);
+      }
+    });
+  }
+});
+
+/** Times, and the seconds left, differ from one run to the next. */
+function comparable(text: string): string {
+  return text
+    .trim()
+    .replaceAll(/\d{4}-\d\d-\d\dT[\d:]+Z/g, "TIME")
+    .replaceAll(/"session_deadline":"\d+"/g, '"session_deadline":"SECONDS"')
+    .replaceAll(/"ttl":"?\d+"?/g, '"ttl":SECONDS');
+}
+
+function patternOf(output: string): RegExp {
+  const literal = comparable(output).replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`);
+  return new RegExp(`^${literal.replaceAll(/\s*…\s*/g, "[^]*")}$`);
+}
+
+describe("links in README and docs", () => {
+  for (const [page, text] of texts) {
+    test(`lead to files that exist: ${page}`, async () => {
+      const targets = Array.from(text.matchAll(/\]\(([^)#]+)\)|(?:src|srcset)="([^"]+)"/g), ([, a, b]) => a ?? b!);
+      for (const target of targets.filter((each) => !each.startsWith("http"))) {
+        const path = fileURLToPath(new URL(target, new URL(`../../${page}`, import.meta.url)));
+        await assert.doesNotReject(
+          readFile(path).catch(() => readdir(path)),
+          `${page}: ${target}`,
+        );
+      }
+    });
+  }
+});
