@@ -54,7 +54,7 @@ export const test = base.extend<Fixtures & Options, WorkerFixtures>({
         write: async (context, field, value) => void (await client.hSet(await keyOf(context), field, value)),
         pause: async (ms) => void (await client.sendCommand(["CLIENT", "PAUSE", String(ms), "ALL"])),
         remove: async (context) => void (await client.del(await keyOf(context))),
-        expire: async (context, seconds) => void (await client.expire(await keyOf(context), seconds)),
+        expire: async (context, seconds) => void (await client.pExpire(await keyOf(context), seconds * 1000)),
         forgetScripts: async () => void (await client.scriptFlush()),
       });
       await client.close();

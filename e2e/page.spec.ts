@@ -111,6 +111,7 @@ test.describe("a mistake in a form", () => {
     await expect(ttl).toHaveAttribute("aria-invalid", "true");
     await expect(ttl).toHaveAccessibleDescription("TTL must be at most 2592000 seconds.");
     await expect(ttl).toHaveValue("99999999999");
+    await expect(page.getByRole("status")).toHaveText("TTL must be at most 2592000 seconds.");
     await expect(field(page, "session_ttl")).toHaveText("60");
   });
 });
@@ -131,13 +132,20 @@ test("can be worked by keyboard alone", async ({ page }) => {
   await expect(said(page, "Logged out.")).toBeVisible();
 });
 
-test("says what happened to a screen reader, and does not chatter", async ({ page, start }) => {
-  await start(page, { ttl: 3 });
+test("says what happened to a screen reader, and does not chatter", async ({ page, context, redis, start }) => {
+  await start(page, { ttl: 4 });
   const status = page.getByRole("status");
-  await expect(status).toHaveText(/Session started/);
-  await page.waitForResponse(/refresh=false/);
-  await expect(status).toHaveText(/Session started/);
-  await expect(status).toHaveText(/Session expired/);
+  await expect(status).toHaveText(/^Session started/);
+  await status.evaluate((element) => {
+    const count = () => element.setAttribute("data-changes", String(Number(element.getAttribute("data-changes")) + 1));
+    new MutationObserver(count).observe(element, { childList: true, characterData: true, subtree: true });
+  });
+  await peeks(page, 2);
+  await expect(status).not.toHaveAttribute("data-changes");
+  await redis.write(context, "theme", "dark");
+  await expect(field(page, "theme")).toHaveText("dark");
+  await expect(status).not.toHaveAttribute("data-changes");
+  await expect(status).toHaveText(/^Session expired/);
 });
 
 test("marks what a click changed", async ({ page, start }) => {
@@ -260,7 +268,6 @@ test("ignores the reply to a peek that was sent before a click", async ({ page, 
   await start(page);
   const releases: (() => void)[] = [];
   const held = new Promise<void>((resolve) => releases.push(resolve));
-  const isHeld = page.waitForRequest(/refresh=false/);
   await page.route(
     (url) => url.pathname === "/session",
     async (route) => {
@@ -270,7 +277,7 @@ test("ignores the reply to a peek that was sent before a click", async ({ page, 
     },
     { times: 1 },
   );
-  await isHeld;
+  await page.waitForRequest((request) => new URL(request.url()).pathname === "/session");
   await page.getByRole("button", { name: /^Get a new session ID/ }).click();
   await expect(said(page, "New session ID.")).toBeVisible();
   for (const release of releases) release();

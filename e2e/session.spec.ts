@@ -1,4 +1,4 @@
-import { expect, field, said, secondsLeft, test } from "./fixtures.ts";
+import { expect, field, said, test } from "./fixtures.ts";
 
 test("starts a session, and shows what the browser and what Redis holds", async ({ page, context, start }) => {
   await start(page, { username: "andrew", ttl: 60 });
@@ -205,16 +205,4 @@ test.describe("news from elsewhere", () => {
     await tab.getByRole("button", { name: "Log out" }).click();
     await expect(said(page, "You have no session.").or(said(page, "Session ended."))).toBeVisible();
   });
-});
-
-test("counts down as Redis does", async ({ page, context, redis, start }) => {
-  await start(page, { ttl: 8 });
-  const difference = async () => {
-    const [shown, left] = await Promise.all([secondsLeft(page), redis.timeLeft(context)]);
-    return Math.abs(shown * 1000 - left);
-  };
-  for (let looks = 0; looks < 4; looks += 1) {
-    await expect.poll(difference).toBeLessThan(300);
-    await page.waitForResponse(/refresh=false/);
-  }
 });

@@ -8,15 +8,16 @@ const pointsOf = (page: Page) =>
     .last()
     .evaluate((line) => Array.from((line as SVGPolylineElement).points, ({ x, y }) => ({ x, y })));
 
-/** What the page shows at one moment, in milliseconds: the countdown, and the end of the line. */
+/** What the page shows at one moment: the countdown, and in milliseconds its bar and the end of the line. */
 async function shownTimeLeft(page: Page, idleTimeout: number) {
   return page.locator("#session").evaluate((session, timeout) => {
     const svg = session.querySelector("#timeline svg")!;
     const level = Number(svg.querySelector(".grid[x1='0']")!.getAttribute("y1")); // the dotted line is at the timeout
     const line = Array.from(svg.querySelectorAll<SVGPolylineElement>(".line")).at(-1)!;
     const { y } = Array.from(line.points).at(-1)!;
-    const countdown = Number.parseFloat(session.querySelector(".idle .left")!.textContent) * 1000;
-    return { countdown, drawn: ((svg.clientHeight - y) / (svg.clientHeight - level)) * timeout };
+    const { value: countdown } = session.querySelector<HTMLProgressElement>(".idle progress")!;
+    const text = session.querySelector(".idle .left")!.textContent;
+    return { text, countdown, drawn: ((svg.clientHeight - y) / (svg.clientHeight - level)) * timeout };
   }, idleTimeout);
 }
 
@@ -26,11 +27,12 @@ test("counts down and draws the TTL as Redis has it, to a quarter of a second", 
   redis,
   start,
 }) => {
-  await start(page, { ttl: 9 });
+  await start(page, { ttl: 60 });
   const furthestOff = async () => {
     const before = await redis.timeLeft(context);
-    const { countdown, drawn } = await shownTimeLeft(page, 9000);
+    const { text, countdown, drawn } = await shownTimeLeft(page, 60_000);
     const after = await redis.timeLeft(context);
+    expect(text).toBe(`${Math.ceil(countdown / 1000)} s`);
     return Math.max(...[countdown, drawn].flatMap((shown) => [shown - before, after - shown]));
   };
   for (let round = 0; round < 3; round += 1) {
@@ -130,6 +132,26 @@ test("follows an expiry that was moved elsewhere, and marks it", async ({ page, 
   await redis.expire(context, 20);
   await expect.poll(() => secondsLeft(page, "Idle timeout")).toBeLessThan(21);
   await expect(marks(page).last()).toHaveAccessibleName(/something else than this page moved the TTL/);
+});
+
+test("shows the end when it comes, not at the next peek", async ({ page, context, redis, start }) => {
+  await page.clock.install();
+  await start(page);
+  await redis.expire(context, 4.5); // so that the end does not fall on the second at which a peek is due
+  await expect.poll(() => secondsLeft(page)).toBeLessThan(5);
+  const session = (await (await page.request.get("/session?refresh=false")).json()) as object;
+  let left = await secondsLeft(page);
+  await page.route(
+    (url) => url.pathname === "/session",
+    (route) =>
+      route.fulfill({
+        json: left > 0 ? { ...session, ttl: Math.ceil(left) } : { authenticated: false, session: null },
+      }),
+  );
+  await page.clock.pauseAt(await page.evaluate(() => Date.now() + 200));
+  for (; left > 0; left = await secondsLeft(page)) await page.clock.runFor(100);
+  await page.clock.runFor(200);
+  await expect(said(page, "Session expired.")).toBeVisible();
 });
 
 test("does not say that a timeout ended what something else ended", async ({ page, context, redis, start }) => {

@@ -14,7 +14,11 @@ const CLOCK_TOLERANCE_MS = 250;
 const MAX_COSTS = 6;
 
 /** @typedef {import("./timeline.js").Observation} Observation */
-/** @typedef {{ request: string, kind: Observation["kind"] }} Cause What made the page show something else. */
+/**
+ * What made the page show something else. `isUnasked`: nobody clicked.
+ *
+ * @typedef {{ request: string, kind: Observation["kind"], isUnasked?: boolean }} Cause
+ */
 
 /** @type {Record<string, Observation["kind"]>} */
 const KIND_OF_FORM = { "/login": "start", "/ttl": "ttl", "/rotate": "rotate" };
@@ -79,6 +83,7 @@ function show(newMain, cause) {
   if (oldFields.size > 0) markChanges(oldFields);
   if (focusedId !== undefined) (document.getElementById(focusedId) ?? byId("you")).focus();
   begin();
+  if (!cause.isUnasked || !isLive()) announce();
   if (isLive()) observe(cause);
   else if (wasLive) recordEnd(cause.request === "POST /logout" ? "logout" : reasonOfEnd());
 }
@@ -95,7 +100,6 @@ function begin() {
     pollLater();
   }
   showWhetherItReads();
-  announce();
 }
 
 /**
@@ -138,7 +142,7 @@ function pollLater() {
   clearTimeout(nextPoll);
   const untilEnd = expiresAt() - performance.now();
   const delay = untilEnd < -POLL_MS ? POLL_MS : Math.min(Math.max(untilEnd, 0) + RETRY_END_MS / 2, POLL_MS);
-  nextPoll = setTimeout(() => void (readsEachSecond() ? read() : peek()), delay);
+  nextPoll = setTimeout(pollNow, delay);
 }
 
 /** Asks what Redis holds, without using the session. */
@@ -173,7 +177,7 @@ function read() {
     if (isOutdated()) return;
     const isUsable = response.ok && newMain !== null;
     showOutage(isUsable ? "" : headingOf(newMain));
-    if (isUsable) showKeepingInput(newMain, { request: "GET /", kind: "use" });
+    if (isUsable) showKeepingInput(newMain, { request: "GET /", kind: "use", isUnasked: true });
   });
 }
 
@@ -224,7 +228,7 @@ async function showNews(signal, isOutdated) {
   const newMain = mainIn(await response.text());
   if (!response.ok || newMain === null || isOutdated()) return;
   newMain.querySelector("#costs")?.replaceChildren();
-  showKeepingInput(newMain, { request: "GET /?refresh=false", kind: "peek" });
+  showKeepingInput(newMain, { request: "GET /?refresh=false", kind: "peek", isUnasked: true });
 }
 
 /**
@@ -316,16 +320,21 @@ const isHealthy = () =>
   );
 
 document.addEventListener("visibilitychange", () => {
-  clearTimeout(nextPoll);
   draw();
-  void (readsEachSecond() ? read() : peek());
+  pollNow();
 });
 
 readsSwitch?.addEventListener("change", () => {
-  clearTimeout(nextPoll);
   showWhetherItReads();
-  void (readsEachSecond() ? read() : peek());
+  announce();
+  pollNow();
 });
+
+function pollNow() {
+  clearTimeout(nextPoll);
+  poll.abort();
+  void (readsEachSecond() ? read() : peek());
+}
 
 /** While the switch is on, the page does not say that watching changes nothing. */
 function showWhetherItReads() {
@@ -335,10 +344,10 @@ function showWhetherItReads() {
   for (const each of news) each.hidden = isReading !== (each.dataset["reason"] === "reading");
 }
 
+/** To a screen reader: what came of a click, or the end of the session. Not what a peek found: that would be chatter. */
 function announce() {
   const news = document.querySelector(".mistake") ?? document.querySelector(".news:not([hidden])");
-  const text = news?.textContent?.trim().replaceAll(/\s+/g, " ") ?? "";
-  if (byId("status").textContent !== text) byId("status").textContent = text;
+  byId("status").textContent = news?.textContent?.trim().replaceAll(/\s+/g, " ") ?? "";
 }
 
 /**
