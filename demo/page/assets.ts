@@ -15,16 +15,24 @@ export interface Asset {
 
 export const viewPath = (name: string) => fileURLToPath(new URL(`../../views/${name}`, import.meta.url));
 
+const SCRIPT = "text/javascript; charset=utf-8";
+
 export function loadAssets(): Asset[] {
   return [
-    assetOf("style.css", "text/css; charset=utf-8", readFileSync(viewPath("style.css"))),
-    assetOf("page.js", "text/javascript; charset=utf-8", readFileSync(viewPath("page.js"))),
-    assetOf("devices.js", "text/javascript; charset=utf-8", readFileSync(viewPath("devices.js"))),
-    assetOf("timeline.js", "text/javascript; charset=utf-8", readFileSync(viewPath("timeline.js"))),
-    assetOf("race.js", "text/javascript; charset=utf-8", readFileSync(viewPath("race.js"))),
+    assetOf("style.css", "text/css; charset=utf-8", readWithoutComments("style.css")),
+    assetOf("page.js", SCRIPT, readWithoutComments("page.js")),
+    assetOf("devices.js", SCRIPT, readWithoutComments("devices.js")),
+    assetOf("timeline.js", SCRIPT, readWithoutComments("timeline.js")),
+    assetOf("race.js", SCRIPT, readWithoutComments("race.js")),
     assetOf("icon.svg", "image/svg+xml", readFileSync(viewPath("icon.svg"))),
     assetOf("session.lua", "text/plain; charset=utf-8", Buffer.from(SESSION_SCRIPT.source)),
   ];
+}
+
+/** Comments that have lines of their own are a sixth of what a browser would load, and it needs none of them. */
+function readWithoutComments(name: string): Buffer {
+  const comment = /^ *\/\*(?:(?!\*\/)[^])*\*\/\n/gm;
+  return Buffer.from(readFileSync(viewPath(name), "utf8").replaceAll(comment, ""));
 }
 
 function assetOf(name: string, type: string, content: Buffer): Asset {

@@ -51,6 +51,7 @@ function compile(name: string): (view: object) => string {
     root: viewPath("."), // of "/name.ejs": a name without the slash is looked up on the disk each time
     cache: true,
     strict: true,
+    rmWhitespace: true, // the indentation is an eighth of the page
     destructuredLocals: ["view", "verb", "choices"],
   });
   return (view) => template({ view });

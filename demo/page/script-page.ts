@@ -11,6 +11,7 @@ interface ScriptLine {
   words: { text: string; kind: "comment" | "string" | "keyword" | "" }[];
   /** Whether the chosen operation runs a command here, and why. */
   isMarked: boolean;
+  isFirstMark: boolean;
   why: string;
 }
 
@@ -26,6 +27,7 @@ const FIRST_LINE_OF = {
 export function createScriptView(operation: string | null): ScriptView {
   const chosen = isOperation(operation) ? operation : "read";
   const steps = stepsOfEachLine(chosen);
+  const firstMark = Math.min(...steps.keys());
   return {
     operations: Object.entries(OPERATIONS).map(([name, method]) => ({ name, method, isChosen: name === chosen })),
     lines: LINES.map((line, index) => {
@@ -33,6 +35,7 @@ export function createScriptView(operation: string | null): ScriptView {
       return {
         words: wordsOf(line),
         isMarked: reasons.length > 0,
+        isFirstMark: index === firstMark,
         why: reasons.map(({ why, only }) => (only === "" ? why : `${why} (${only})`)).join("; "),
       };
     }),
