@@ -61,6 +61,7 @@ const requests: [method: "GET" | "POST", path: string, status: number][] = [
   ["GET", "/sessions", 200],
   ["POST", "/sessions/end", 404],
   ["POST", "/sessions/end-others", 200],
+  ["POST", "/race", 200],
   ["GET", "/healthz", 200],
   ["POST", "/logout", 200],
   ["POST", "/increment", 401],
