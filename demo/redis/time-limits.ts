@@ -5,8 +5,8 @@
  * with the connection, and what comes after it fails at once, so nothing piles up.
  */
 export const TIME_LIMITS = {
-  /** For name resolution, TCP, TLS and authentication together. Redis needs some milliseconds, another continent 500. */
-  connectMs: 700,
+  /** For name resolution, TCP, TLS and authentication together. Meanwhile commands fail at once, so no request waits. */
+  connectMs: 2000,
   /** From one PING to the next, and from the loss of a connection to the first attempt to replace it. */
   pingEveryMs: 100,
   /** From an attempt that failed to the next: Redis is back soon, and not flooded while it starts. */
