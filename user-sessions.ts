@@ -124,26 +124,29 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
 
   /**
    * The sessions of a user, newest first. Does not reset their idle timeouts. `limit`: how many at most, those with the
-   * latest deadlines. Set it if the list is shown on each page: whoever logs in often could make it slow.
+   * latest deadlines. Set it if the list is shown on each page: whoever logs in often could make it slow. With a limit,
+   * no more than `limit` + 500 entries are read; if many sessions have expired, fewer than `limit` may be returned once.
    */
   async listSessions(user: string, { limit = Infinity }: { limit?: number } = {}): Promise<ListedSession<Fields>[]> {
     if (!(limit >= 1) || (limit !== Infinity && !Number.isInteger(limit))) {
       throw new RangeError(`limit must be a whole number from 1, or Infinity; got ${String(limit)}`);
     }
     const timeLimit = this.startTimeLimit();
-    const entries = await this.#entriesOf(user, timeLimit);
     const listed: ListedSession<Fields>[] = [];
     const gone: Entry[] = [];
-    for (const chunk of chunksOf(entries, Math.min(limit, CHUNK))) {
-      if (listed.length >= limit) break;
-      const peeked = chunk.map(async (entry) => ({
-        entry,
-        session: await this.peekKey(this.prefix + entry[0], timeLimit),
-      }));
-      for (const { entry, session } of await Promise.all(peeked)) {
-        if (session?.session_user === user) listed.push({ handle: handleOfMember(entry[0]), session });
-        else gone.push(entry);
+    let read = 0;
+    for (const count of limit === Infinity ? [Infinity] : [limit, CHUNK]) {
+      const entries = await this.#entriesOf(user, timeLimit, read, count);
+      read += entries.length;
+      for (const chunk of chunksOf(entries, CHUNK)) {
+        const sessions = await Promise.all(chunk.map(([member]) => this.peekKey(this.prefix + member, timeLimit)));
+        for (const [i, entry] of chunk.entries()) {
+          const session = sessions[i];
+          if (session?.session_user === user) listed.push({ handle: handleOfMember(entry[0]), session });
+          else gone.push(entry);
+        }
       }
+      if (listed.length >= limit || entries.length < count) break;
     }
     if (gone.length > 0) await this.#onIndex("prune", user, gone.flat(), timeLimit);
     const newest = listed.slice(0, limit);
@@ -203,8 +206,9 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
     await this.#removeEntries(user, [this.#memberOf(id)], timeLimit);
   }
 
-  async #entriesOf(user: string, timeLimit: number): Promise<Entry[]> {
-    const reply = (await this.#onIndex("list", user, [], timeLimit)) as string[];
+  async #entriesOf(user: string, timeLimit: number, first = 0, count = Infinity): Promise<Entry[]> {
+    const last = count === Infinity ? -1 : first + count - 1;
+    const reply = (await this.#onIndex("list", user, [String(first), String(last)], timeLimit)) as string[];
     return Array.from({ length: reply.length / 2 }, (_, i) => [String(reply[2 * i]), String(reply[2 * i + 1])]);
   }
 
@@ -265,11 +269,13 @@ if operation == "confirm" then
   return 1
 end
 
--- Returns, and takes: member, score, member, score …
+-- The first and the last entry to return, counted from 0; -1 is the last of all. Returns member, score, member, score …,
+-- the latest deadline first.
 if operation == "list" then
   remove_overdue()
-  return call("ZRANGE", key, 0, -1, "REV", "WITHSCORES")
+  return call("ZRANGE", key, ARGV[2], ARGV[3], "REV", "WITHSCORES")
 end
+-- Member, score, member, score …
 if operation == "prune" then
   for i = 2, #ARGV, 2 do
     local may_be_under_way = math.abs(ARGV[i + 1]) <= now + 60

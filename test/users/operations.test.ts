@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { describe, test } from "node:test";
-import { isSessionId, RedisUnavailableError } from "../../session-store.ts";
+import { isSessionId, type RedisScripting, RedisUnavailableError } from "../../session-store.ts";
 import { SessionRevokedError, UserSessions } from "../../user-sessions.ts";
 import { openRedis, openServer } from "../redis-connection.ts";
 import { assertExpiries, neglect, newPrefix } from "../store-under-test.ts";
@@ -167,6 +167,24 @@ describe("listSessions", () => {
     const { sessions, indexKey } = openSessions();
     assert.deepEqual(await sessions.listSessions("nobody"), []);
     assert.equal(await redis.exists(indexKey("nobody")), 0);
+  });
+
+  test("reads no more than the limit asks for, however often the user has logged in", async () => {
+    const { sessions, logIn, prefix } = openSessions();
+    await Promise.all(Array.from({ length: 300 }, () => logIn("andrew")));
+    let longest = 0;
+    const measuring: RedisScripting = {
+      evalSha: async (...command) => {
+        const reply = await redis.evalSha(...command);
+        if (Array.isArray(reply)) longest = Math.max(longest, reply.length);
+        return reply;
+      },
+      eval: (...command) => redis.eval(...command),
+    };
+    const measured = new UserSessions({ redis: measuring, prefix, timeoutMs: 60_000 });
+    assert.equal((await measured.listSessions("andrew", { limit: 10 })).length, 10);
+    assert.ok(longest <= 20, `a reply of ${longest} values`);
+    assert.equal((await sessions.listSessions("andrew")).length, 300);
   });
 
   test("returns at most as many as the limit, however many have expired", async () => {
