@@ -33,7 +33,8 @@ const LOG_IN = "POST /login";
 const PAGE = "GET /";
 const JSON_ROUTES = [READ, "POST /increment", LOG_IN];
 const LOG_INS_AT_ONCE = 50;
-const FORM = "username=andrew&ttl=1800";
+/** Each session has a user of its own, as the demo's page lists all sessions of a user. */
+const formOf = (user: number) => `username=user-${user}&ttl=1800`;
 
 const FRAMEWORKS = ["Express", "Fastify"];
 const STORE = "this store";
@@ -63,7 +64,7 @@ export async function measureRequests(redis: BenchRedis, plan: RequestsPlan) {
       const server = await startServer(args, redis);
       contenders[name] = { server, cookies: [], rounds: {} };
       pin(server.pid, MEASURED_CORE);
-      contenders[name].cookies = await repeat(plan.sessions, LOG_INS_AT_ONCE, () => logIn(server));
+      contenders[name].cookies = await repeat(plan.sessions, LOG_INS_AT_ONCE, (user) => logIn(server, user));
     }
     for (let round = 0; round <= plan.rounds; round += 1) {
       for (const route of [...JSON_ROUTES, PAGE]) {
@@ -112,8 +113,9 @@ export async function measureRequests(redis: BenchRedis, plan: RequestsPlan) {
 const speeds = (rounds: Round[]) => rounds.map((round) => round.requestsPerSecond);
 const serverCosts = (rounds: Round[]) => rounds.map((round) => round.serverMicroseconds);
 
-async function logIn({ port }: Server): Promise<string> {
-  const response = await fetch(`http://127.0.0.1:${port}/login`, { method: "POST", body: new URLSearchParams(FORM) });
+async function logIn({ port }: Server, user: number): Promise<string> {
+  const body = new URLSearchParams(formOf(user));
+  const response = await fetch(`http://127.0.0.1:${port}/login`, { method: "POST", body });
   await response.arrayBuffer();
   const cookie = response.headers.getSetCookie()[0]?.split(";")[0];
   if (!response.ok || cookie === undefined) throw new Error(`log-in at port ${port} failed: ${response.status}`);
@@ -126,7 +128,7 @@ async function measureRound(
   redis: BenchRedis,
   { connections, secondsPerRound }: RequestsPlan,
 ): Promise<Round> {
-  const requests = cookies.map((cookie) => rawRequest(route, cookie));
+  const requests = cookies.map((cookie, user) => rawRequest(route, cookie, cookies.length + user));
   const serverBefore = cpuTime(server.pid);
   const redisBefore = cpuTime(redis.pid);
   const load = await generateLoad(server.port, requests, connections, secondsPerRound);
@@ -138,8 +140,8 @@ async function measureRound(
 }
 
 /** A log-in is sent without a cookie, as it would end the session. */
-function rawRequest(route: string, cookie: string): Buffer {
-  const body = route === LOG_IN ? FORM : "";
+function rawRequest(route: string, cookie: string, newUser: number): Buffer {
+  const body = route === LOG_IN ? formOf(newUser) : "";
   const head = [
     `${route} HTTP/1.1`,
     "Host: localhost",
