@@ -265,7 +265,7 @@ describe("under a steady load", AT_ONCE, () => {
     ["is killed", killed],
     ["hangs", hung],
   ] as const) {
-    test(`nothing piles up while Redis ${what}: 10,000 requests`, async (t) => {
+    test(`nothing piles up while Redis ${what}: 15,000 requests`, async (t) => {
       const { redis, port, logIn, server } = await openDemo(t);
       const { sessionId } = await logIn("ada");
       await begin(redis);
@@ -281,12 +281,12 @@ describe("under a steady load", AT_ONCE, () => {
           );
         }
       };
-      await ask(2000);
+      await ask(4000); // the heap grows to its usual size
       const before = await residentMegabytes(server.pid);
-      await ask(10_000);
+      await ask(15_000);
       const grown = (await residentMegabytes(server.pid)) - before;
       t.diagnostic(`${before.toFixed()} MB and ${grown.toFixed()} MB more`);
-      assert.ok(grown < 25, `grew by ${grown} MB`); // a command that is kept is about 3 KB
+      assert.ok(grown < 35, `grew by ${grown} MB`); // a command that is kept is about 3 KB
     });
   }
 });
