@@ -6,7 +6,7 @@
  *     const jar = headerJar(request.headers.cookie, (setCookie) => response.append("Set-Cookie", setCookie));
  *     const session = new RequestSession(store, cookie, jar);
  *
- *     await session.write({ theme: "dark" });                             // creates a session if there is none
+ *     await session.write({ theme: "dark" });                             // creates a session if there is no cookie
  *     await session.logIn({ username: "andrew" }, { keep: ["theme"] });   // always creates one, with a new ID
  *     await session.read();                                               // { username: "andrew", theme: "dark", … }
  *     await session.logOut();
@@ -184,8 +184,7 @@ export interface OriginHeaders {
 /**
  * Whether a page of another site sent this request. Check it for every request that changes something, and reply with
  * 403. `SameSite=Lax` only keeps the cookie from being sent along, and a log-in needs no cookie: another site could log
- * your user in to a session of the attacker's. Browsers send `Sec-Fetch-Site`, old ones `Origin` only. A request with
- * neither comes from a program, which no other site can make send your user's cookie.
+ * your user in to a session of the attacker's. Browsers send `Sec-Fetch-Site`, old ones `Origin` only. A request with neither comes from a program and not from a browser, so no other site can have caused it.
  */
 export function isCrossSite(headers: OriginHeaders): boolean {
   const site = headers["sec-fetch-site"];

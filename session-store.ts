@@ -19,7 +19,7 @@
  * has read, which brings the session back. So each operation is one Lua script that first checks that the session
  * exists: one atomic step, one round trip. "No such session" is an ordinary result. Exceptions are for wrong arguments
  * and for a Redis that is unavailable.
- * `undefined` and a string that cannot be an ID are IDs of no session.
+ * If an ID is `undefined` or malformed, the result is "no such session".
  */
 import { createHash, randomBytes } from "node:crypto";
 
@@ -91,7 +91,7 @@ export interface RedisSessionStoreOptions<Fields extends FieldTypes = TextFields
   hashIds?: boolean;
   /**
    * Milliseconds within which every operation resolves or rejects, whatever Redis does. Default: 1000. If our own event
-   * loop is blocked at that moment, it gets some 100 ms more to read the replies that have arrived.
+   * loop is blocked at that moment, it gets up to three times 100 ms more to read the replies that have arrived.
    */
   timeoutMs?: number;
   /** The most bytes that the names and values of fields may have in one write, not in all. Default: 4096. */
@@ -273,7 +273,7 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
     return applyChanges(fields, this.encode(data));
   }
 
-  /** Writes a whole session. One that was taken keeps its deadline: `false` if that has passed. */
+  /** Writes a whole session. In a rotation it keeps its deadline: `false` if that has passed. */
   protected async create(
     id: string,
     fields: StoredFields,
@@ -475,7 +475,7 @@ end
 if resets or left < 0 or left > idle or not deadline then
   deadline = tonumber(deadline)
   if not (deadline and deadline >= 1 and deadline <= 1e11 and deadline % 1 == 0) then
-    -- A program that knows no deadline wrote the session, such as the guide's other demos: the absolute timeout begins now.
+    -- Another program wrote the session, without a deadline: its absolute timeout begins now.
     deadline = call("TIME")[1] + ARGV[3]
     call("HSET", key, "session_deadline", deadline)
     if fields then fields[#fields + 1], fields[#fields + 2] = "session_deadline", tostring(deadline) end

@@ -62,7 +62,7 @@ export class SessionRevokedError extends Error {
 const MAX_USER_BYTES = 256;
 const CHUNK = 500; // sessions read or deleted at a time, so that other requests get their turn on the connection
 
-/** The operations of `RedisSessionStore`, for sessions that may name their user, and three for a user's sessions. */
+/** The operations of `RedisSessionStore`, for sessions that may name their user, and those on a user's sessions. */
 export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisSessionStore<Fields> {
   /**
    * Creates a session and returns its ID. Rejects with a `SessionRevokedError` if all sessions of the user are ended
@@ -125,7 +125,7 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
   /**
    * The sessions of a user, newest first. Does not reset their idle timeouts. `limit`: how many at most, those with the
    * latest deadlines. Set it if the list is shown on each page: whoever logs in often could make it slow. With a limit,
-   * no more than `limit` + 500 entries are read; if many sessions have expired, fewer than `limit` may be returned once.
+   * no more than `limit` + 500 entries are read; if many sessions have expired, fewer than `limit` may be returned; the next call is complete.
    */
   async listSessions(user: string, { limit = Infinity }: { limit?: number } = {}): Promise<ListedSession<Fields>[]> {
     if (!(limit >= 1) || (limit !== Infinity && !Number.isInteger(limit))) {

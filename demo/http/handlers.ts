@@ -37,7 +37,7 @@ interface Outcome<Result> {
   json?: (result: Result) => object;
 }
 
-/** One method for each route. */
+/** The handlers of all routes, except those of the race lab and of files. */
 export class Handlers {
   readonly #dependencies: HandlerDependencies;
 
@@ -147,8 +147,8 @@ export class Handlers {
   }
 
   /**
-   * Replies once the operation is done, which resolves to null or false if the session is gone. A browser goes to the page.
-   * A program gets the session as it is then, read in the same round trip.
+   * Waits for the operation; null or false means that the session is gone. A browser is redirected to the page. A program
+   * gets the session as JSON, and if the operation is still under way, the read is sent along with it.
    */
   async #reply<Result>(
     context: RequestContext,

@@ -5,7 +5,7 @@ interface HttpErrorOptions {
   field?: string;
 }
 
-/** A reply other than the one that was asked for. Thrown wherever the reason is found; `server.ts` replies with it. */
+/** A reply other than the one that was asked for. Thrown wherever the reason is found; `demo/http/server.ts` replies with it. */
 export class HttpError extends Error {
   readonly status: number;
   readonly headers: string[];

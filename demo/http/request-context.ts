@@ -5,7 +5,7 @@ import { type DemoStore, openStore, type StoreSettings } from "../store.ts";
 import type { Flash, FlashCookie } from "./flash.ts";
 import type { SessionCookie } from "../../session-cookie.ts";
 
-/** What a handler knows of a request. Made once its body has been read, and never changed. */
+/** What a handler knows of a request. Created once its body has been read. Only `commands` changes later. */
 export interface RequestContext {
   readonly method: string;
   readonly path: string;

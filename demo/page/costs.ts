@@ -69,6 +69,7 @@ const CLOCK_STEPS = [
 function noteOn({ outcome, roundTrip }: LoggedCommand, previous: LoggedCommand | undefined): string {
   if (outcome === "not cached")
     return "Redis had not cached the script yet and refused, so EVAL sends the script along.";
+  if (outcome === "refused") return "Redis refused this command.";
   if (previous?.roundTrip === roundTrip) return "Sent together with the one above: one round trip.";
   return "";
 }

@@ -47,7 +47,7 @@ const IN_WORDS: Record<Condition, string> = {
 
 /** `idleTtl` is the session's idle timeout in seconds, if it is known. */
 export function scriptSteps({ operation, args, outcome, conditions }: ScriptRun, idleTtl?: number): ScriptStep[] {
-  if (outcome === "not cached" || !isOperation(operation)) return [];
+  if (outcome === "not cached" || outcome === "refused" || !isOperation(operation)) return [];
   const steps = STEPS_OF[operation](args, idleTtl);
   if (outcome === "no session") {
     const [{ command, source }] = steps;

@@ -81,9 +81,14 @@ function scriptRunOf([operation = "", now = "", , ...args]: string[], reply: unk
   return {
     operation,
     args: Object.hasOwn(SHOWN_ARGUMENTS, operation) ? SHOWN_ARGUMENTS[operation]!(args) : [],
-    outcome: reply instanceof Error ? "not cached" : reply === null ? "no session" : "done",
+    outcome: outcomeOf(reply),
     conditions: operation === "read" && Array.isArray(reply) ? readConditions(reply, now) : null,
   };
+}
+
+function outcomeOf(reply: unknown): ScriptRun["outcome"] {
+  if (reply instanceof Error) return reply.message.startsWith("NOSCRIPT") ? "not cached" : "refused";
+  return reply === null ? "no session" : "done";
 }
 
 const shorten = (word: string) => (word.length > MAX_WORD ? `${word.slice(0, MAX_WORD)}…` : word);

@@ -3,8 +3,8 @@ export interface ScriptRun {
   operation: string;
   /** `page_views 1` of an increment, the TTL of `create` and `set_ttl`; empty for the others. */
   args: string[];
-  /** `not cached`: Redis refused EVALSHA, and EVAL followed. */
-  outcome: "not cached" | "no session" | "done";
+  /** `not cached`: Redis refused EVALSHA, and EVAL followed. `refused`: Redis replied with another error. */
+  outcome: "not cached" | "refused" | "no session" | "done";
   /** Which conditions held; null if the reply does not tell. */
   conditions: Condition[] | null;
 }

@@ -59,4 +59,16 @@ describe("the log of a request's commands", () => {
       [["EVAL op x", true]],
     );
   });
+
+  test("tells a script that is not cached from a command that Redis refused", async () => {
+    const { log, store } = open();
+    const id = await store.createSession({ page_views: "many" });
+    await redis.scriptFlush();
+    log.commands.length = 0;
+    await assert.rejects(store.incrementField(id, "page_views"), TypeError);
+    assert.deepEqual(
+      log.commands.map(({ outcome }) => outcome),
+      ["not cached", "refused"],
+    );
+  });
 });
