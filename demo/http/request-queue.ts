@@ -17,7 +17,7 @@ interface Connection {
 }
 
 /** Of all connections together, at about 1.5 KB each. Only clients that send requests ahead have any waiting. */
-const MAX_WAITING = 5000;
+const MAX_WAITING = 2500;
 /** The kernel takes several replies for a client that does not read. After that, the next one has to be taken by then. */
 const UNREAD_LIMIT_MS = 5000;
 
