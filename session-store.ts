@@ -91,7 +91,7 @@ export interface RedisSessionStoreOptions<Fields extends FieldTypes = TextFields
   hashIds?: boolean;
   /**
    * Milliseconds within which every operation resolves or rejects, whatever Redis does. Default: 1000. If our own event
-   * loop is blocked at that moment, it gets up to three times 100 ms more to read the replies that have arrived.
+   * loop is blocked meanwhile, an operation may take up to 100 ms more, to read the replies that have arrived.
    */
   timeoutMs?: number;
   /** The most bytes that the names and values of fields may have in one write, not in all. Default: 4096. */
@@ -126,10 +126,15 @@ const RESERVED_NAMES = new Set([...Object.keys(RESERVED_FIELDS), "session_user"]
 const MAX_ABSOLUTE_TTL = 3_153_600_000; // seconds: 100 years
 const MAX_TIMEOUT_MS = 2_147_483_647; // a longer timer fires at once
 const MAX_STRING_BYTES = 536_870_912; // of Redis
-// A timer that fires this late shows that our own event loop was blocked. Replies may have arrived meanwhile: wait on.
-const LATE_TIMER_MS = 50;
-const GRACE_MS = 100;
-const MAX_EXTENSIONS = 3;
+const GRACE_MS = 100; // the last part of a time limit, or half of a shorter one
+
+/** By when an operation must be over, on the clock of `performance.now()`. All its steps share it. */
+export interface TimeLimit {
+  readonly timeoutMs: number;
+  readonly graceMs: number;
+  end: number;
+  hasGraceStarted: boolean;
+}
 
 /** Fields as Redis holds them, the reserved ones included. A `Map`, because a field may be named `__proto__`. */
 export type StoredFields = Map<string, string>;
@@ -277,7 +282,7 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
   protected async create(
     id: string,
     fields: StoredFields,
-    timeLimit: number,
+    timeLimit: TimeLimit,
     absoluteTtl = this.absoluteTtl,
   ): Promise<boolean> {
     const { session_ttl: ttl = "", session_deadline: deadline = "" } = Object.fromEntries(fields);
@@ -290,14 +295,14 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
     id: string | undefined,
     newId: string,
     changes: Map<string, string | null>,
-    timeLimit: number,
+    timeLimit: TimeLimit,
   ): Promise<boolean> {
     const reply = (await this.#run("take", id, [], timeLimit)) as unknown[] | null;
     return reply !== null && this.create(newId, applyChanges(new Map(pairsOf(reply)), changes), timeLimit);
   }
 
   /** Reads the session at a key without resetting its idle timeout; `null` if there is none. */
-  protected async peekKey(key: string, timeLimit: number): Promise<Session<Fields> | null> {
+  protected async peekKey(key: string, timeLimit: TimeLimit): Promise<Session<Fields> | null> {
     const reply = await this.#runOnKey("peek", key, [], timeLimit);
     return reply === null ? null : this.#toSession(reply as unknown[]);
   }
@@ -306,7 +311,7 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
    * Deletes the session at a key; if a user is given, only if it is theirs. Returns the session's user, which is empty if
    * it names none; `null` if there is no such session.
    */
-  protected async deleteKey(key: string, timeLimit: number, user?: string): Promise<string | null> {
+  protected async deleteKey(key: string, timeLimit: TimeLimit, user?: string): Promise<string | null> {
     return (await this.#runOnKey("delete", key, user === undefined ? [] : [user], timeLimit)) as string | null;
   }
 
@@ -327,9 +332,11 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
     );
   }
 
-  /** The moment, on the clock of `performance.now()`, by which all steps of one operation must be over. */
-  protected startTimeLimit(): number {
-    return performance.now() + this.#timeoutMs;
+  /** Begins the time limit of one operation. */
+  protected startTimeLimit(): TimeLimit {
+    const timeoutMs = this.#timeoutMs;
+    const graceMs = Math.min(GRACE_MS, timeoutMs / 2);
+    return { timeoutMs, graceMs, end: performance.now() + timeoutMs, hasGraceStarted: false };
   }
 
   /**
@@ -337,9 +344,9 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
    * `null` if the script returns that or the key holds another type; anything else that Redis refuses rejects with a
    * `RedisUnavailableError`.
    */
-  protected async evaluate(script: Script, key: string, args: string[], timeLimit: number): Promise<unknown> {
+  protected async evaluate(script: Script, key: string, args: string[], timeLimit: TimeLimit): Promise<unknown> {
     try {
-      return await settleBy(timeLimit, this.#timeoutMs, this.#send(script, { keys: [key], arguments: args }));
+      return await settleBy(timeLimit, this.#send(script, { keys: [key], arguments: args }));
     } catch (error) {
       if (error instanceof RedisUnavailableError) throw error;
       if (messageOf(error).startsWith("WRONGTYPE")) return null;
@@ -366,7 +373,7 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
     return this.#runOnKey(operation, this.keyOf(id), args, timeLimit);
   }
 
-  #runOnKey(operation: string, key: string, args: string[], timeLimit: number): Promise<unknown> {
+  #runOnKey(operation: string, key: string, args: string[], timeLimit: TimeLimit): Promise<unknown> {
     const input = [operation, timestamp(), String(this.absoluteTtl), ...args];
     return this.evaluate(SESSION_SCRIPT, key, input, timeLimit);
   }
@@ -622,10 +629,10 @@ function toIncrementError(field: string, error: unknown): unknown {
 }
 
 /** The outcome of `work`, if it is there by the time limit; else a `RedisUnavailableError`. */
-function settleBy(timeLimit: number, timeoutMs: number, work: Promise<unknown>): Promise<unknown> {
+function settleBy(limit: TimeLimit, work: Promise<unknown>): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const wait: Wait = { timeoutMs, due: timeLimit, extensions: 0, reject, timer: undefined };
-    wait.timer = setTimeout(giveUp, timeLimit - performance.now(), wait);
+    const wait: Wait = { limit, reject, timer: undefined };
+    wait.timer = setTimeout(startGrace, limit.end - limit.graceMs - performance.now(), wait);
     work.then(
       (value) => {
         clearTimeout(wait.timer);
@@ -640,21 +647,24 @@ function settleBy(timeLimit: number, timeoutMs: number, work: Promise<unknown>):
 }
 
 interface Wait {
-  timeoutMs: number;
-  due: number;
-  extensions: number;
+  limit: TimeLimit;
   reject: (error: unknown) => void;
   timer: NodeJS.Timeout | undefined;
 }
 
-/** If the timer fired late, our own event loop was blocked, and the reply may be waiting to be read: then wait on. */
-function giveUp(wait: Wait): void {
+/**
+ * Starts the last part of the time limit, in which replies that have arrived are read. If it starts late, our own event
+ * loop was blocked: then the limit ends later.
+ */
+function startGrace(wait: Wait): void {
+  const { limit } = wait;
   const now = performance.now();
-  if (now - wait.due < LATE_TIMER_MS || wait.extensions === MAX_EXTENSIONS) {
-    wait.reject(new RedisUnavailableError(`Redis did not reply within ${String(wait.timeoutMs)} ms`));
-  } else {
-    wait.extensions += 1;
-    wait.due = now + GRACE_MS;
-    wait.timer = setTimeout(giveUp, GRACE_MS, wait);
-  }
+  if (!limit.hasGraceStarted) limit.end = Math.max(limit.end, now + limit.graceMs);
+  limit.hasGraceStarted = true;
+  wait.timer = setTimeout(giveUp, limit.end - now, wait);
+}
+
+function giveUp({ limit, reject }: Wait): void {
+  const error = new RedisUnavailableError(`Redis did not reply within ${String(limit.timeoutMs)} ms`);
+  setImmediate(reject, error); // Node first reads the replies that have arrived
 }

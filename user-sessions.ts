@@ -39,6 +39,7 @@ import {
   type SessionData,
   type SessionTimeouts,
   type TextFields,
+  type TimeLimit,
 } from "./session-store.ts";
 
 export interface NewSessionOptions extends SessionTimeouts {
@@ -201,23 +202,23 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
   }
 
   /** Deletes a session whose entry is marked, or gone because all sessions of the user were ended. */
-  async #endMarked(user: string, id: string, timeLimit: number): Promise<void> {
+  async #endMarked(user: string, id: string, timeLimit: TimeLimit): Promise<void> {
     await this.deleteKey(this.keyOf(id), timeLimit, user);
     await this.#removeEntries(user, [this.#memberOf(id)], timeLimit);
   }
 
-  async #entriesOf(user: string, timeLimit: number, first = 0, count = Infinity): Promise<Entry[]> {
+  async #entriesOf(user: string, timeLimit: TimeLimit, first = 0, count = Infinity): Promise<Entry[]> {
     const last = count === Infinity ? -1 : first + count - 1;
     const reply = (await this.#onIndex("list", user, [String(first), String(last)], timeLimit)) as string[];
     return Array.from({ length: reply.length / 2 }, (_, i) => [String(reply[2 * i]), String(reply[2 * i + 1])]);
   }
 
   /** Removes the entries of sessions that are gone. If that fails, the entries stay, which does no harm. */
-  async #removeEntries(user: string, members: string[], timeLimit: number): Promise<void> {
+  async #removeEntries(user: string, members: string[], timeLimit: TimeLimit): Promise<void> {
     if (members.length > 0) await this.#onIndex("remove", user, members, timeLimit).catch(() => null);
   }
 
-  async #onIndex(operation: string, user: string, args: string[], timeLimit: number): Promise<unknown> {
+  async #onIndex(operation: string, user: string, args: string[], timeLimit: TimeLimit): Promise<unknown> {
     assertUser(user);
     const key = `${this.prefix}user:${digestOf(user)}`;
     const reply = await this.evaluate(INDEX_SCRIPT, key, [operation, ...args], timeLimit);

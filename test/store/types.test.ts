@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { createClient, createClientPool, createCluster, createSentinel } from "redis";
 import { type FieldTypes, type Session, type SessionData, RedisSessionStore } from "../../session-store.ts";
-import { openRedis } from "../redis-connection.ts";
+import { openServer } from "../redis-connection.ts";
 import { assertExpiries, newPrefix } from "../store-under-test.ts";
 
-const { host, port, redis } = await openRedis();
+const { host, port, redis } = await openServer();
 
 const FIELDS = { username: String, page_views: Number, admin: Boolean, cart: JSON };
 

@@ -146,11 +146,13 @@ describe("timeoutMs", () => {
     assert.deepEqual(await redis.keys(`${prefix}*`), []);
   });
 
-  test("does not blame Redis if our own event loop was blocked", async () => {
-    const { plain } = openStore(redis, { timeoutMs: SHORT_MS });
-    const id = await plain.createSession({ username: "andrew" });
-    const reads = Array.from({ length: 50 }, () => plain.getSession(id));
-    for (const end = Date.now() + 5 * SHORT_MS; Date.now() < end;);
-    for (const session of await Promise.all(reads)) assert.equal(session!["username"], "andrew");
-  });
+  for (const ms of [SHORT_MS + 20, 5 * SHORT_MS]) {
+    test(`does not blame Redis if our own event loop was blocked for ${ms} ms`, async () => {
+      const { plain } = openStore(redis, { timeoutMs: SHORT_MS });
+      const id = await plain.createSession({ username: "andrew" });
+      const reads = Array.from({ length: 50 }, () => plain.getSession(id));
+      for (const end = performance.now() + ms; performance.now() < end;);
+      for (const session of await Promise.all(reads)) assert.equal(session!["username"], "andrew");
+    });
+  }
 });
