@@ -98,6 +98,9 @@ export interface RedisSessionStoreOptions<Fields extends FieldTypes = TextFields
   maxWriteBytes?: number;
 }
 
+/** Requires `fields` if there is a type argument: without `fields`, every value is text, whatever its type says. */
+type FieldsIfTyped<Fields extends FieldTypes> = IsText<Fields> extends true ? unknown : { fields: Fields };
+
 /** The timeouts of one session, in seconds. Default: those of the store; the idle timeout at most the absolute one. */
 export interface SessionTimeouts {
   ttl?: number | undefined;
@@ -149,7 +152,7 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
   readonly #timeoutMs: number;
   readonly #maxWriteBytes: number;
 
-  constructor(options: RedisSessionStoreOptions<Fields>) {
+  constructor(options: RedisSessionStoreOptions<Fields> & FieldsIfTyped<Fields>) {
     const { redis, prefix = "session:", absoluteTtl = 2_592_000, ttl = Math.min(1800, absoluteTtl) } = options;
     const { fields, hashIds = false, timeoutMs = 1000, maxWriteBytes = 4096 } = options;
     assertClient(redis);
@@ -415,7 +418,7 @@ if operation == "create" then -- ARGV: idle timeout, deadline (of a session that
   local idle, redis_time, fields = ARGV[4] * 1000, tonumber(call("TIME")[1]), cjson.decode(ARGV[6])
   local deadline = tonumber(ARGV[5]) or redis_time + ARGV[3]
   if deadline <= redis_time then return false end
-  -- Check first that the user may set an expiry: otherwise HSET would succeed, PEXPIRE fail, and the key never expire.
+  -- If the ACL denies PEXPIRE or PEXPIREAT, HSET would leave a key that never expires. So check before writing.
   if not (redis.acl_check_cmd("PEXPIRE", key, 1) and redis.acl_check_cmd("PEXPIREAT", key, 1, "LT")) then
     return redis.error_reply("NOPERM this user may not run PEXPIRE and PEXPIREAT")
   end
@@ -469,8 +472,8 @@ elseif operation == "delete" then -- ARGV: the user to whom the session must bel
   return user
 end
 
--- Reset the idle timeout at most once a second (twice if it is one second), because a write costs more than a read and
--- goes to every replica. An expiry that has reached the deadline cannot move: then only last_accessed_at is updated.
+-- Reset the idle timeout at most once a second (every half second if it is one second), because a write costs more than
+-- a read and goes to every replica. Close to the deadline, an expiry cannot move: then only last_accessed_at is updated.
 local idle, left = ttl * 1000, call("PTTL", key)
 local resets = operation == "set_ttl" or operation == "take"
 if not resets and operation ~= "peek" and left <= idle - (idle > 1000 and 1000 or 500) then

@@ -5,7 +5,7 @@
  *
  *     session:user:{SHA-256 digest of the user in base64url}
  *       member = the session's key without the prefix
- *       score  = the session's deadline, Unix time in seconds; negative: the session is marked, which means to be ended
+ *       score  = the session's deadline, Unix time in seconds; negative if the session is marked: it is about to be ended
  *
  * Reading and writing a session does not touch the index, so it costs the same as without one. In a Redis Cluster, the
  * index and the session may be on two nodes, and no command spans both. So the session's own hash decides, and the index
@@ -16,14 +16,15 @@
  * - **Add the entry, create the session, confirm the entry.** If the entry came second, an "end all" between the two
  *   steps would miss the session. If it were not confirmed, an "end all" between them would have removed the entry, and
  *   the session would live on in no list. A session whose entry is marked or gone is deleted, and nobody gets its ID.
- * - **An entry without a session is left alone for a minute.** Its log-in may be under way. Until an entry is confirmed,
- *   its score is that minute's end, and it is removed some time after it.
+ * - **An entry without a session is kept for a minute.** Its log-in may be under way. Until it is confirmed, the score of
+ *   an entry is the end of that minute; one that is never confirmed is removed later.
  * - **A marked session is not rotated.** "End all" marks all entries in one step. A rotation that has added its new entry
  *   before that is not confirmed, because the new entry is marked too; a rotation that comes later is refused. So no
  *   session slips away under a new ID while the old ones are being deleted.
  * - **Delete the session, then remove its entry.** If the process crashes or a node fails in between, the entry is still
  *   there, with its mark, and the next call ends what is left.
- * - **A list removes an entry only if it is unchanged since it was read.** Else it was confirmed in the meantime.
+ * - **A list removes an entry only if its score is still the one that was read.** Otherwise its log-in has been confirmed
+ *   in the meantime.
  *
  * `test/users/protocol.test.ts` explores all interleavings of these steps, and shows what goes wrong without each rule.
  */
@@ -125,8 +126,9 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
 
   /**
    * The sessions of a user, newest first. Does not reset their idle timeouts. `limit`: how many at most, those with the
-   * latest deadlines. Set it if the list is shown on each page: whoever logs in often could make it slow. With a limit,
-   * no more than `limit` + 500 entries are read; if many sessions have expired, fewer than `limit` may be returned; the next call is complete.
+   * latest deadlines. Set it if the list is shown on every page: a user with many sessions could make it slow. With a
+   * limit, at most `limit` + 500 entries are read. If many of those sessions have expired, fewer than `limit` are
+   * returned, and the next call returns the rest.
    */
   async listSessions(user: string, { limit = Infinity }: { limit?: number } = {}): Promise<ListedSession<Fields>[]> {
     if (!(limit >= 1) || (limit !== Infinity && !Number.isInteger(limit))) {
@@ -239,8 +241,8 @@ const INDEX_SCRIPT = defineScript(`
 local key, operation, call = KEYS[1], ARGV[1], redis.call
 local now = tonumber(call("TIME")[1])
 
--- The index outlives each of its sessions, by a minute, because the clocks of two nodes differ. The expiry is set both
--- before and after ZADD: if the ACL denies it, then before there is a key.
+-- The index expires a minute after the last of its sessions, because the clocks of two nodes differ. PEXPIREAT runs before
+-- ZADD too: if the ACL denies it, the script fails before it creates a key that never expires.
 local function enter(member, score, deadline)
   local expiry = math.max((deadline + 60) * 1000, call("PEXPIRETIME", key))
   call("PEXPIREAT", key, expiry)

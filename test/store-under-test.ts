@@ -13,7 +13,9 @@ export function openStore<Fields extends FieldTypes = TextFields>(
   redis: Client,
   { prefix = newPrefix(), ...options }: Partial<RedisSessionStoreOptions<Fields>> = {},
 ) {
-  const plain = new RedisSessionStore<Fields>({ redis, prefix, ...options });
+  const plain = new RedisSessionStore({ redis, prefix, ...options } as RedisSessionStoreOptions<Fields> & {
+    fields: Fields;
+  });
   const store = new Proxy(plain, {
     get:
       (_, operation: keyof RedisSessionStore) =>

@@ -74,6 +74,12 @@ describe("the types", () => {
     await assertExpiries(redis, prefix);
   });
 
+  test("require the option fields if there is a type argument, because values are text without it", () => {
+    // @ts-expect-error fields is missing
+    assert.ok(new RedisSessionStore<typeof FIELDS>({ redis }));
+    assert.ok(new RedisSessionStore<typeof FIELDS>({ redis, fields: FIELDS }));
+  });
+
   test("claim nothing of fields that are known only at run time", async () => {
     const fields: FieldTypes = { n: Number };
     const store = new RedisSessionStore({ redis, prefix: newPrefix(), fields });
