@@ -211,7 +211,7 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
 
   async #entriesOf(user: string, timeLimit: TimeLimit, first = 0, count = Infinity): Promise<Entry[]> {
     const last = count === Infinity ? -1 : first + count - 1;
-    const reply = (await this.#onIndex("list", user, [String(first), String(last)], timeLimit)) as string[];
+    const reply = (await this.#onIndex("list", user, [String(first), String(last)], timeLimit)) as unknown[];
     return Array.from({ length: reply.length / 2 }, (_, i) => [String(reply[2 * i]), String(reply[2 * i + 1])]);
   }
 
