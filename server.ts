@@ -1,5 +1,5 @@
 /**
- * The demo server, from its options to its end:  npx tsx server.ts --help
+ * The demo server, from its start to its stop. For its options:  npx tsx server.ts --help
  */
 import { once } from "node:events";
 import type { Server } from "node:http";
@@ -11,11 +11,11 @@ import { checkHealth } from "./demo/redis/health.ts";
 import { OutageLog } from "./demo/redis/outage-log.ts";
 import { StartError } from "./demo/start-error.ts";
 import { createStopSignal } from "./demo/stop-signal.ts";
-import { openStore } from "./demo/store.ts";
+import { DemoStore } from "./demo/store.ts";
 
-const DEFAULT_TTL = 60; // seconds: short, so that one can watch it run out
-const IDLE_LIMIT_MS = 500; // at a stop, a connection may be idle for this long: a request may be on its way
-const DRAIN_LIMIT_MS = 3000; // and what is under way has this long to finish
+const DEFAULT_TTL = 60; // seconds: short, so that you can watch a session expire
+const KEEP_IDLE_MS = 500; // when the server stops, idle connections stay open for this long: a request may be on its way
+const DRAIN_LIMIT_MS = 3000; // when the server stops, connections that are still open after this time are closed
 
 async function run(args: string[], stopping: AbortSignal): Promise<void> {
   if (args.includes("--help")) return console.log(await usage());
@@ -23,7 +23,7 @@ async function run(args: string[], stopping: AbortSignal): Promise<void> {
   const redis = await openRedis(target);
   try {
     const storeSettings = { ttl: Math.min(DEFAULT_TTL, absoluteTtl), absoluteTtl, hashIds };
-    const store = openStore(redis.client, storeSettings);
+    const store = new DemoStore({ redis: redis.client, ...storeSettings });
     const outages = new OutageLog(() => checkHealth(store, redis));
     redis.watch((reason) => outages.failed(reason));
 
@@ -54,22 +54,22 @@ async function listen(server: Server, port: number, host: string): Promise<void>
   }
 }
 
-/** The servers that listen on all addresses are reached at `localhost` too. */
+/** A server that listens on all addresses is reached at `localhost` too. */
 function urlOf(host: string, port: number): string {
   if (["127.0.0.1", "0.0.0.0", "::"].includes(host)) return `http://localhost:${port}`;
   return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
-/** Stops accepting connections, and waits until those that are open have had their replies. */
+/** Stops accepting connections, and waits until the requests under way have their replies. */
 async function drain(server: Server): Promise<void> {
   const closeIdleConnections = server.closeIdleConnections.bind(server);
-  server.closeIdleConnections = () => {}; // close() would call it at once, and cut off a request that is on its way
-  setTimeout(closeIdleConnections, IDLE_LIMIT_MS).unref();
+  server.closeIdleConnections = () => {}; // close() would call it at once and so lose a request that is on its way
+  setTimeout(closeIdleConnections, KEEP_IDLE_MS).unref();
   setTimeout(() => server.closeAllConnections(), DRAIN_LIMIT_MS).unref();
   await once(server.close(), "close");
 }
 
-// A reader of the log that goes away must not end the server.
+// Without a listener, an error of the output would end the server: as when the program that reads its log has ended.
 process.stdout.on("error", () => {});
 process.stderr.on("error", () => {});
 

@@ -1,6 +1,6 @@
 import type { DemoStore } from "./store.ts";
 
-/** A session in the list of its user. It has no ID, with which whoever sees the list could use the session. */
+/** A session in the list of its user. The session ID is left out: whoever sees it could use the session. */
 export interface Device {
   handle: string;
   /** Whether it is the session of the request. */
@@ -11,7 +11,7 @@ export interface Device {
   ttl: number;
 }
 
-/** The sessions of a user, newest first. A session that was not written by this demo has no user. */
+/** The sessions of a user, newest first. `user` is undefined for a session that another program has written. */
 export async function listDevices(
   store: DemoStore,
   id: string,

@@ -1,20 +1,19 @@
 import { isIP } from "node:net";
 import yargs from "yargs";
-import type { RedisAccess } from "./redis/single.ts";
-import type { RedisTarget } from "./redis/target.ts";
+import type { RedisAccess, RedisTarget } from "./redis/target.ts";
 import { StartError } from "./start-error.ts";
 
 export interface Options {
   port: number;
   host: string;
-  /** The Redis that somebody named; undefined if nobody named one. */
+  /** Undefined if no Redis was named. */
   redis: RedisTarget | undefined;
   absoluteTtl: number;
   secureCookie: boolean;
   hashIds: boolean;
 }
 
-/** Each option, and the environment variable that counts if the option is not on the command line. */
+/** Each option, and the environment variable that is read if the option is not given. */
 const OPTIONS = {
   port: { variable: "PORT", describe: "Port to listen on, 0 for a free one", defaultDescription: "8080" },
   host: { variable: "HOST", describe: "Address to listen on", defaultDescription: "127.0.0.1" },
@@ -56,17 +55,16 @@ type Name = keyof typeof OPTIONS;
 const LARGEST_PORT = 65_535;
 const LARGEST_TTL = 3_153_600_000; // seconds: 100 years, as in the store
 
-/** What somebody set, and where: `--port` or `PORT`. */
 interface Setting {
+  /** `--port` or `PORT`. */
   source: string;
   text: string;
 }
 type Settings = (name: Name) => Setting | undefined;
 
 /**
- * Reads the command line, then the environment, then the defaults. A Redis named on the command line sets aside the one
- * in the environment. Throws a `StartError` that names the mistake, and never shows what was set about Redis: a password
- * may be where none belongs.
+ * An option on the command line comes before its environment variable. Throws a `StartError` that names the mistake. The
+ * error never contains the value of a Redis option: it may be a password, even where a password does not belong.
  */
 export function parseOptions(args: string[], environment: NodeJS.ProcessEnv): Options {
   const flags = readFlags(args);
@@ -76,9 +74,8 @@ export function parseOptions(args: string[], environment: NodeJS.ProcessEnv): Op
     return settingOf(variable, environment[variable] || undefined);
   };
   const settings: Settings = (name) => fromFlags(name) ?? fromEnvironment(name);
-  const isRedisInFlags = PLACE.some((name) => flags.has(name));
-  const placeSettings = isRedisInFlags ? fromFlags : fromEnvironment;
-  const redisSettings: Settings = (name) => (PLACE.includes(name) ? placeSettings(name) : settings(name));
+  const serverSettings = SERVER_OPTIONS.some((name) => flags.has(name)) ? fromFlags : fromEnvironment;
+  const redisSettings: Settings = (name) => (SERVER_OPTIONS.includes(name) ? serverSettings(name) : settings(name));
   return {
     port: toWhole(settings("port"), 0, LARGEST_PORT) ?? 8080,
     host: toHost(settings("host")) ?? "127.0.0.1",
@@ -89,7 +86,8 @@ export function parseOptions(args: string[], environment: NodeJS.ProcessEnv): Op
   };
 }
 
-const PLACE: Name[] = ["redis-host", "redis-port", "redis-url"];
+/** They name one server together, so they are never taken from both the command line and the environment. */
+const SERVER_OPTIONS: Name[] = ["redis-host", "redis-port", "redis-url"];
 
 const settingOf = (source: string, text: string | undefined) => (text === undefined ? undefined : { source, text });
 
@@ -109,7 +107,7 @@ export function usage(): Promise<string> {
     .getHelp();
 }
 
-/** Every value as it was written; `on` for a switch without one. */
+/** Every value as it was written; `on` for a switch without a value. */
 function readFlags(args: string[]): Map<Name, string> {
   const { _: words, $0: _, ...flags } = parseWords(args);
   if (Array.isArray(words) && words.length > 0) {
@@ -118,7 +116,7 @@ function readFlags(args: string[]): Map<Name, string> {
   return new Map(Object.entries(flags).map(([name, value]) => [toName(name), toText(name, value)]));
 }
 
-/** Nothing is guessed: no number is rounded, no `--no-` negates, no letters are split into options. */
+/** Switches off what yargs would guess: that a text is a number, that `--no-x` negates `--x`, that `-xy` is two options. */
 function parseWords(args: string[]): Record<string, unknown> {
   const parser = yargs().help(false).version(false).parserConfiguration({
     "boolean-negation": false,
@@ -131,13 +129,13 @@ function parseWords(args: string[]): Record<string, unknown> {
   try {
     return parser.parseSync(args);
   } catch {
-    throw new StartError("The command line cannot be understood; see --help."); // as with --constructor
+    throw new StartError("The command line cannot be understood; see --help."); // yargs fails on --constructor
   }
 }
 
 function toName(name: string): Name {
   if (Object.hasOwn(OPTIONS, name)) return name as Name;
-  const isWord = /^[a-z]+(-[a-z]+)*$/.test(name); // anything else may be a password
+  const isWord = /^[a-z]+(-[a-z]+)*$/.test(name); // what is not a word may be a password
   throw new StartError(`There is no option ${isWord ? `--${name}` : "of that name"}; see --help.`);
 }
 
@@ -150,7 +148,7 @@ function toText(name: string, value: unknown): string {
 
 const SWITCHES = new Set(["redis-cluster", "secure-cookie", "hash-ids"]);
 
-function mistakeIn({ source, text }: Setting, rule: string): StartError {
+function invalid({ source, text }: Setting, rule: string): StartError {
   const isAboutRedis = /^(--redis-|REDIS_)/.test(source);
   return new StartError(`${source} must be ${rule}${isAboutRedis ? "" : `; got ${JSON.stringify(text)}`}.`);
 }
@@ -159,7 +157,7 @@ function toWhole(setting: Setting | undefined, smallest: number, largest: number
   if (setting === undefined) return undefined;
   const value = Number(setting.text);
   if (/^\d+$/.test(setting.text) && value >= smallest && value <= largest) return value;
-  throw mistakeIn(setting, `a whole number from ${smallest} to ${largest}`);
+  throw invalid(setting, `a whole number from ${smallest} to ${largest}`);
 }
 
 function toSwitch(setting: Setting | undefined): boolean | undefined {
@@ -167,15 +165,15 @@ function toSwitch(setting: Setting | undefined): boolean | undefined {
   const text = setting.text.toLowerCase();
   if (["1", "true", "yes", "on"].includes(text)) return true;
   if (["0", "false", "no", "off"].includes(text)) return false;
-  throw mistakeIn(setting, "true or false");
+  throw invalid(setting, "true or false");
 }
 
-/** A name or an address, and nothing else: no port, no path, no URL, no Unix socket. */
+/** A host name or an IP address, without a port. */
 function toHost(setting: Setting | undefined): string | undefined {
   if (setting === undefined) return undefined;
   const host = setting.text.replace(/^\[(.*)\]$/, "$1");
   if (isHost(host)) return host;
-  throw mistakeIn(setting, "a host name or an IP address");
+  throw invalid(setting, "a host name or an IP address");
 }
 
 const isHost = (text: string) => isIP(text) > 0 || /^[a-z\d]([\w.-]{0,252}\w)?\.?$/i.test(text);
@@ -193,21 +191,21 @@ function toRedisTarget(settings: Settings): RedisTarget | undefined {
     throw new StartError(`${url.source} takes the place of host and port: name either it or them.`);
   }
   if (!isCluster && (sentinel ?? url ?? host ?? port) === undefined) return undefined;
-  const { database = 0, ...parts } = url ? toUrlParts(url) : { host, port };
-  if (url && isCluster && database !== 0) throw mistakeIn(url, "without a database: a cluster has only one");
+  const { database = 0, ...named } = url ? toServer(url) : { host, port };
+  if (url && isCluster && database !== 0) throw invalid(url, "without a database: a cluster has only one");
   const defaultPort = masterName === undefined ? 6379 : 26_379;
-  const server = { ...parts, host: parts.host ?? "localhost", port: parts.port ?? defaultPort, database };
+  const server = { ...named, host: named.host ?? "localhost", port: named.port ?? defaultPort, database };
   if (masterName !== undefined) return { ...server, kind: "sentinel", masterName };
   return { ...server, kind: isCluster ? "cluster" : "single" };
 }
 
-/** The characters that Sentinel allows. */
+/** Sentinel allows no other characters in a name. */
 function toMasterName(setting: Setting | undefined): string | undefined {
   if (setting === undefined || /^[\w.-]+$/.test(setting.text)) return setting?.text;
-  throw mistakeIn(setting, "the name of a master: letters, digits and ._-");
+  throw invalid(setting, "the name of a master: letters, digits and ._-");
 }
 
-function toUrlParts(setting: Setting): RedisAccess & { host: string; port: number | undefined } {
+function toServer(setting: Setting): RedisAccess & { host: string; port: number | undefined } {
   try {
     const { protocol, username, password, hostname, port, pathname, search, hash } = new URL(setting.text);
     const host = hostname.replace(/^\[(.*)\]$/, "$1");
@@ -222,6 +220,6 @@ function toUrlParts(setting: Setting): RedisAccess & { host: string; port: numbe
         isTls: protocol === "rediss:",
       };
     }
-  } catch {} // not a URL, or a "%" that encodes nothing
-  throw mistakeIn(setting, "like redis://user:password@host:port/db, or rediss:// for TLS");
+  } catch {} // not a URL, or a user or password with a "%" that encodes nothing
+  throw invalid(setting, "like redis://user:password@host:port/db, or rediss:// for TLS");
 }

@@ -1,4 +1,4 @@
-/** Says in one line, to the person who typed the command, why the server does not start. */
+/** Why the server cannot start. The message is one line for the person who started it. */
 export class StartError extends Error {
   override name = "StartError";
 }

@@ -1,18 +1,19 @@
-import { defineScript, type RedisScripting, type Session } from "../session-store.ts";
+import { defineScript, type Session } from "../session-store.ts";
 import { UserSessions } from "../user-sessions.ts";
 
 export type DemoSession = Session;
 
+/** What the demo chooses for its stores. A request whose commands are logged has a store of its own. */
 export interface StoreSettings {
-  /** Seconds: the idle timeout of a session for which none is chosen. */
+  /** The idle timeout in seconds, for sessions that are created without one. */
   ttl: number;
-  /** Seconds: the absolute timeout of a session for which none is chosen, and the largest of both timeouts. */
+  /** The absolute timeout in seconds, for sessions that are created without one. No timeout may be longer. */
   absoluteTtl: number;
   hashIds?: boolean;
   prefix?: string;
 }
 
-/** When a session's key expires. By Redis' clock, so that it does not matter what time this machine thinks it is. */
+/** When a session's key expires, by Redis' clock: the clock of this machine may be wrong. */
 export interface KeyClock {
   /** Milliseconds until the key expires; negative if there is no such key. */
   left: number;
@@ -25,16 +26,11 @@ local time = redis.call("TIME")
 return { redis.call("PTTL", KEYS[1]), time[1] * 1000 + math.floor(time[2] / 1000) }
 `);
 
-/** The store, and for the page's countdown the time left in milliseconds. */
+/** The store, and what the page's countdown needs: the time left in milliseconds. */
 export class DemoStore extends UserSessions {
   async readClock(id: string): Promise<KeyClock> {
     const reply = await this.evaluate(CLOCK_SCRIPT, this.keyOf(id), ["clock"], this.startTimeLimit());
     const [left, now] = (reply as unknown[]).map(Number) as [number, number];
     return { left, now };
   }
-}
-
-/** A store is no more than a client and these settings, so a request can have one of its own. */
-export function openStore(redis: RedisScripting, settings: StoreSettings): DemoStore {
-  return new DemoStore({ redis, ...settings });
 }

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { CommandLog, type LoggedCommand } from "../redis/command-log.ts";
 import type { RedisScripting } from "../../session-store.ts";
-import { type DemoStore, openStore, type StoreSettings } from "../store.ts";
+import { DemoStore, type StoreSettings } from "../store.ts";
 import type { Flash, FlashCookie } from "./flash.ts";
 import type { SessionCookie } from "../../session-cookie.ts";
 
@@ -49,7 +49,7 @@ export function createRequestContext(
     wantsHtml: log !== undefined,
     flash: log && flashCookie.read(headers.cookie),
     port: socket.localPort,
-    store: log === undefined ? store : openStore(log, storeSettings),
+    store: log === undefined ? store : new DemoStore({ redis: log, ...storeSettings }),
     commands: log === undefined ? [] : log.commands,
   };
 }

@@ -7,7 +7,7 @@ import { createPage } from "../page/render.ts";
 import { RaceLab } from "../race-lab/race-lab.ts";
 import type { Redis } from "../redis/connect.ts";
 import type { OutageLog } from "../redis/outage-log.ts";
-import { openStore, type StoreSettings } from "../store.ts";
+import { DemoStore, type StoreSettings } from "../store.ts";
 import { isTimeout, replyToClientError } from "./client-error.ts";
 import { FlashCookie } from "./flash.ts";
 import { readForm } from "./form.ts";
@@ -50,7 +50,7 @@ export function createDemoServer(options: DemoServerOptions): Server {
   const cookieSettings = { cookieName: sessionCookie.name, isCookieSecure: secureCookie };
   const page = createPage({ ...cookieSettings, redisAddress: redis.address, ttl, absoluteTtl }, assets);
   const handlers = new Handlers({ sessionCookie, flashCookie, page, redis, ttl, absoluteTtl });
-  const store = openStore(redis.client, storeSettings);
+  const store = new DemoStore({ redis: redis.client, ...storeSettings });
   const raceLab = new RaceLab({ store, redis: redis.client, absoluteTtl });
   const router = new Router(handlers, new RaceHandlers(raceLab, flashCookie), assets);
   const contextDependencies = { redis: redis.client, store, storeSettings, sessionCookie, flashCookie };

@@ -2,7 +2,7 @@
  * What the store's script does in Redis, operation by operation, in words. A test compares it with what Redis' MONITOR
  * shows.
  */
-import type { Condition, ScriptRun } from "../redis/script-run.ts";
+import type { Condition, ScriptCall } from "../redis/script-call.ts";
 
 export interface ScriptStep {
   /** The command without the key; `…` stands for what depends on the moment. */
@@ -46,7 +46,7 @@ const IN_WORDS: Record<Condition, string> = {
 };
 
 /** `idleTtl` is the session's idle timeout in seconds, if it is known. */
-export function scriptSteps({ operation, args, outcome, conditions }: ScriptRun, idleTtl?: number): ScriptStep[] {
+export function scriptSteps({ operation, args, outcome, conditions }: ScriptCall, idleTtl?: number): ScriptStep[] {
   if (outcome === "not cached" || outcome === "refused" || !isOperation(operation)) return [];
   const steps = STEPS_OF[operation](args, idleTtl);
   if (outcome === "no session") {

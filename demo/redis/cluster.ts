@@ -1,21 +1,16 @@
 import { setMaxListeners } from "node:events";
 import { createCluster, type RedisClientType } from "redis";
-import {
-  clientOptions,
-  closeClients,
-  type RedisAccess,
-  type RedisConnection,
-  type RedisServer,
-  withConnectLimit,
-} from "./single.ts";
+import { clientOptions, closeClients, withConnectLimit } from "./client.ts";
+import type { RedisConnection } from "./connection.ts";
+import type { RedisAccess, RedisServer } from "./target.ts";
 
 const NO_MASTER = "some slots of the cluster have no master";
 const NOT_CONNECTED = "a master of the cluster is not connected";
 
 /**
- * The cluster that `node` belongs to. node-redis follows slots that move from master to master. After the loss of a master
- * the connection is replaced by one that reaches a master for every slot; until there is one, it serves the others.
- * `known` are the nodes to ask for the cluster's state.
+ * Connects to every master of the cluster that `node` belongs to. node-redis follows slots that move to another master.
+ * When a master is lost, a new connection replaces this one as soon as every slot has a master again; until then this one
+ * serves the other masters' slots. `known` are the nodes that are asked for the state of the cluster.
  */
 export async function connectCluster(
   node: RedisServer,
@@ -23,7 +18,7 @@ export async function connectCluster(
   known: RedisServer[] = [node],
 ): Promise<RedisConnection> {
   const attempt = new AbortController();
-  setMaxListeners(0, attempt.signal); // one for each socket
+  setMaxListeners(0, attempt.signal); // each socket adds one
   const { commandOptions, ...defaults } = clientOptions(access, attempt.signal);
   const socketOptions: { signal?: AbortSignal } = defaults.socket;
   const cluster = createCluster({ rootNodes: known.map((socket) => ({ socket })), defaults, commandOptions });
@@ -36,9 +31,9 @@ export async function connectCluster(
   } catch (error) {
     attempt.abort();
     cluster.destroy();
-    throw lastError ?? error; // node-redis' own says only that no node could be used
+    throw lastError ?? error; // node-redis' own error says only that no node could be used
   }
-  delete socketOptions.signal; // a signal would hold on to every socket that is opened and closed from now on
+  delete socketOptions.signal; // it would keep each later socket in memory, even a closed one
 
   return {
     commands: cluster,
@@ -62,7 +57,7 @@ export async function connectCluster(
     return isConnected ? undefined : (lastError ?? new Error(NOT_CONNECTED));
   }
 
-  /** Masters that are connected know how the cluster is. Without any, every node is worth a try. */
+  /** Only masters that are connected are sure to know the state of the cluster. If there is none, any node may know it. */
   function knownNodes(): RedisServer[] {
     const connected = cluster.masters.filter(({ client }) => client?.isReady);
     const nodes = connected.length > 0 ? connected : [...cluster.masters, node];

@@ -1,38 +1,39 @@
 import { RedisUnavailableError } from "../../session-store.ts";
 import { connectCluster } from "./cluster.ts";
-import { cannotConnect } from "./connect-error.ts";
-import { describeError } from "./describe-error.ts";
+import type { RedisCommands, RedisConnection } from "./connection.ts";
+import { cannotConnect, describeError } from "./errors.ts";
+import { MonitoredConnection } from "./monitored-connection.ts";
 import { startPrivateRedis } from "./private.ts";
 import { connectSentinel, Sentinels } from "./sentinel.ts";
-import { connectSingle, type RedisCommands, type RedisConnection } from "./single.ts";
+import { connectSingle } from "./single.ts";
 import { addressOf, type RedisTarget } from "./target.ts";
-import { MonitoredConnection } from "./watchdog.ts";
 
-/** A Redis that is connected, and how to leave it. */
+/** What the rest of the demo knows of Redis. */
 export interface Redis {
   client: RedisCommands;
-  /** For people: where it is, without a password. */
+  /** For people: host and port, without a password. */
   address: string;
   /** Rejects unless every master replies. */
   ping: () => Promise<void>;
-  /** Replaces the connection from now on when it no longer serves, and tells why each time. */
+  /** Starts the watchdog, which replaces a connection that fails. `onFailure` is called with every reason. */
   watch: (onFailure: (reason: string) => void) => void;
+  /** Closes the connection, and stops a private Redis. */
   close: () => Promise<void>;
 }
 
-const BY_DEFAULT: RedisTarget = { kind: "single", host: "localhost", port: 6379 };
+const DEFAULT_TARGET: RedisTarget = { kind: "single", host: "localhost", port: 6379 };
 
 /**
- * The Redis that was named; if none was, the one at localhost:6379; without that, a private one.
- * Rejects with a `StartError` if a Redis was named and cannot be reached.
+ * Connects to the Redis that was named. If none was named, connects to localhost:6379, or else starts a private Redis.
+ * Rejects with a `StartError` if a Redis was named and there is no connection to it.
  */
 export async function openRedis(named: RedisTarget | undefined): Promise<Redis> {
   try {
-    return await connect(named ?? BY_DEFAULT);
+    return await connect(named ?? DEFAULT_TARGET);
   } catch (error) {
     if (named !== undefined) throw cannotConnect(named, error);
   }
-  const { host, port, stop } = await startPrivateRedis(sayThatItBuilds);
+  const { host, port, stop } = await startPrivateRedis(logBuild);
   try {
     const redis = await connect({ kind: "single", host, port });
     const address = `${redis.address} (private, in memory, gone when this server stops)`;
@@ -65,7 +66,7 @@ function connectByKind(target: RedisTarget): Promise<RedisConnection> {
   return connectSingle(target, target);
 }
 
-function sayThatItBuilds(): void {
+function logBuild(): void {
   console.log(
     "No redis-server on this machine: using one built from source. The first time, that takes a few minutes …",
   );

@@ -2,8 +2,8 @@ import type { DemoStore } from "../store.ts";
 import type { Redis } from "./connect.ts";
 
 /**
- * Rejects unless sessions can be kept. A Redis that replies to PING may still refuse to write, and in a cluster one master
- * may be down while another one takes the write.
+ * Rejects unless sessions can be written. It takes both: a Redis that replies to PING may refuse writes, and in a cluster the
+ * write may reach one master while another one is down.
  */
 export async function checkHealth(
   store: Pick<DemoStore, "createSession" | "deleteSession">,

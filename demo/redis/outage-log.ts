@@ -1,34 +1,34 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
 const CHECK_EVERY_MS = 200;
-const QUIET_MS = 10_000;
+const REPEAT_AFTER_MS = 10_000;
 
 /**
- * Says once that Redis is unavailable, however many requests and connections fail, and once that it is back: when it
- * can be used again, which is more than a connection to it.
+ * Logs each outage of Redis in two lines, however many requests fail: one when it begins, and one when Redis can be used
+ * again, which takes more than a connection.
  */
 export class OutageLog {
   readonly #checkRedis: () => Promise<unknown>;
   #isOutage = false;
   #lastReason = "";
-  #lastTime = Number.NEGATIVE_INFINITY;
+  #lastReasonAt = Number.NEGATIVE_INFINITY;
 
-  /** `checkRedis` rejects as long as Redis cannot be used. */
+  /** `checkRedis` rejects while Redis cannot be used. */
   constructor(checkRedis: () => Promise<unknown>) {
     this.#checkRedis = checkRedis;
   }
 
   failed(reason: string): void {
-    // Redis may refuse one command and serve the others. Without this, that would be two lines for each request.
-    const isKnown = reason === this.#lastReason && performance.now() - this.#lastTime < QUIET_MS;
-    if (this.#isOutage || isKnown) return;
+    // Redis may refuse one command and still pass the check. Without this, each such command would log two lines.
+    const isRepeated = reason === this.#lastReason && performance.now() - this.#lastReasonAt < REPEAT_AFTER_MS;
+    if (this.#isOutage || isRepeated) return;
     this.#lastReason = reason;
-    this.#lastTime = performance.now();
+    this.#lastReasonAt = performance.now();
     console.error(`Redis is unavailable: ${reason}`);
-    void this.#waitForTheEnd();
+    void this.#waitUntilUsable();
   }
 
-  async #waitForTheEnd(): Promise<void> {
+  async #waitUntilUsable(): Promise<void> {
     this.#isOutage = true;
     do {
       await sleep(CHECK_EVERY_MS, undefined, { ref: false });

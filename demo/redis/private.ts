@@ -1,15 +1,15 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { findProgram } from "./find-program.mjs";
-import type { RedisServer } from "./single.ts";
-import { TIME_LIMITS } from "./time-limits.ts";
+import type { RedisServer } from "./target.ts";
+import { REDIS_TIME_LIMITS } from "./time-limits.ts";
 
 export interface PrivateRedis extends RedisServer {
   stop: () => Promise<void>;
 }
 
 /**
- * Starts a Redis of our own: in memory, on a free port, reachable from this machine only. Without one of `programs` on the
- * `PATH`, redis-memory-server builds Redis from source, once, which takes minutes: `onBuild` is called first.
+ * Starts a Redis that keeps its data in memory only, on a free port of the loopback address. If none of `programs` is on
+ * the `PATH`, redis-memory-server builds Redis from source, once, which takes minutes: `onBuild` is called before that.
  */
 export async function startPrivateRedis(
   onBuild: () => void = () => {},
@@ -17,11 +17,11 @@ export async function startPrivateRedis(
 ): Promise<PrivateRedis> {
   const systemBinary = findProgram(...programs);
   if (systemBinary === undefined) onBuild();
-  const { RedisMemoryServer } = await import("redis-memory-server"); // takes 100 ms, and is seldom needed
+  const { RedisMemoryServer } = await import("redis-memory-server"); // imported late: it takes 100 ms
   const server = await RedisMemoryServer.create({
     instance: { ip: "127.0.0.1" },
     binary: systemBinary === undefined ? {} : { systemBinary },
-    spawn: { detached: true }, // Ctrl-C is for us: what is under way still needs Redis
+    spawn: { detached: true }, // so Ctrl-C does not end it: requests under way still need it
   });
   const { ip, port, childProcess } = await server.ensureInstance();
   if (childProcess) killWhenWeEnd(childProcess);
@@ -29,7 +29,7 @@ export async function startPrivateRedis(
     host: ip,
     port,
     async stop() {
-      const overdue = setTimeout(() => childProcess?.kill("SIGKILL"), TIME_LIMITS.privateStopMs);
+      const overdue = setTimeout(() => childProcess?.kill("SIGKILL"), REDIS_TIME_LIMITS.privateStopMs);
       await server.stop();
       clearTimeout(overdue);
     },
@@ -37,8 +37,8 @@ export async function startPrivateRedis(
 }
 
 /**
- * Kills the child when this process ends, even by SIGKILL: the pipe to a second child closes then. redis-memory-server has
- * a process for this too, but Ctrl-C ends that one before us.
+ * Kills the child when this process ends in any way, also by SIGKILL: then the standard input of a second child ends.
+ * redis-memory-server starts a process for this too, but Ctrl-C ends that one before us.
  */
 function killWhenWeEnd(child: ChildProcess): void {
   const script = `process.stdin.resume().on("end", () => process.kill(${child.pid}, "SIGKILL"))`;

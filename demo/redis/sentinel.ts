@@ -1,41 +1,44 @@
-import { replyCode } from "./describe-error.ts";
-import { connectClient, connectSingle, type RedisAccess, type RedisConnection, type RedisServer } from "./single.ts";
-import { TIME_LIMITS, withTimeLimit } from "./time-limits.ts";
+import { connectClient } from "./client.ts";
+import type { RedisConnection } from "./connection.ts";
+import { replyCode } from "./errors.ts";
+import { connectSingle } from "./single.ts";
+import type { RedisAccess, RedisServer } from "./target.ts";
+import { REDIS_TIME_LIMITS, withTimeLimit } from "./time-limits.ts";
 
-const NO_REPLY = `no reply of the Sentinel within ${TIME_LIMITS.pingReplyMs} ms`;
+const NO_REPLY = `no reply of the Sentinel within ${REDIS_TIME_LIMITS.pingReplyMs} ms`;
 
 /**
- * The master that the Sentinels name, until they name another one.
+ * Connects to the master that the Sentinels name, and asks them again and again whether it still is the master.
  *
- * node-redis has a client for this (`createSentinel`), but there every command waits while a Sentinel that hangs is asked.
- * One of three Sentinels was stopped, and a command was sent to the healthy master every 20 ms for 15 seconds: 701 of 725
- * had no reply 15 seconds later (node-redis 6.3.1, `scanInterval: 1000`). Here all had one, the slowest after 151 ms.
+ * With node-redis' own Sentinel client (`createSentinel`), every command waits while a Sentinel that hangs is asked. One of
+ * three Sentinels was stopped, and a command was sent to the healthy master every 20 ms for 15 seconds: 701 of 725 had no
+ * reply 15 seconds later (node-redis 6.3.1, `scanInterval: 1000`). Here all had one, the slowest after 151 ms.
  */
 export async function connectSentinel(sentinels: Sentinels, access: RedisAccess): Promise<RedisConnection> {
   const master = await sentinels.findMaster();
   const connection = await connectSingle(master, access);
   let replaced: Error | undefined;
-  const following = setInterval(() => void follow(), TIME_LIMITS.sentinelEveryMs).unref();
+  const timer = setInterval(() => void checkMaster(), REDIS_TIME_LIMITS.sentinelEveryMs).unref();
   return {
     ...connection,
     problem: () => replaced ?? connection.problem(),
     reconnect: () => connectSentinel(sentinels, access),
     close() {
-      clearInterval(following);
+      clearInterval(timer);
       return connection.close();
     },
   };
 
-  /** A master that was replaced may go on replying, and what it is told from then on is lost. */
-  async function follow(): Promise<void> {
-    const named = await sentinels.findMaster().catch(() => master); // without Sentinels, the master may be well
+  /** A master that was replaced may still reply, but what is written to it is lost. */
+  async function checkMaster(): Promise<void> {
+    const named = await sentinels.findMaster().catch(() => master); // if no Sentinel replies, the master may be healthy
     if (named.host === master.host && named.port === master.port) return;
     replaced = new Error("the Sentinels name another master");
     for (const client of connection.clients()) client.destroy();
   }
 }
 
-/** The Sentinels of one master. They know each other, so one is enough to begin with. */
+/** The Sentinels of one master. It is enough to know one: each knows the others. */
 export class Sentinels {
   readonly #masterName: string;
   readonly #first: RedisServer;
@@ -49,7 +52,7 @@ export class Sentinels {
     this.#known = [first];
   }
 
-  /** Asks one after the other, the one that replied last before the others. */
+  /** Asks one Sentinel after the other, first the one that replied last time. */
   async findMaster(): Promise<RedisServer> {
     let firstError: unknown;
     for (const sentinel of this.#known) {
@@ -62,25 +65,25 @@ export class Sentinels {
     throw firstError;
   }
 
-  /** A Sentinel that wants a password is given the master's. One that wants none would refuse it. */
+  /** The password is sent only to a Sentinel that asks for one: a Sentinel without a password would refuse it. */
   async #ask(sentinel: RedisServer): Promise<RedisServer> {
     const { isTls = false, username, password } = this.#access;
     try {
-      return await this.#askAs(sentinel, { isTls });
+      return await this.#askWith({ isTls }, sentinel);
     } catch (error) {
       if (replyCode(error) !== "NOAUTH" || password === undefined) throw error;
-      return this.#askAs(sentinel, { isTls, username, password });
+      return this.#askWith({ isTls, username, password }, sentinel);
     }
   }
 
-  async #askAs(sentinel: RedisServer, access: RedisAccess): Promise<RedisServer> {
+  async #askWith(access: RedisAccess, sentinel: RedisServer): Promise<RedisServer> {
     const client = await connectClient(sentinel, access);
     try {
       const replies = Promise.all([
         client.sendCommand<[string, string]>(["SENTINEL", "GET-MASTER-ADDR-BY-NAME", this.#masterName]),
         client.sendCommand<{ ip: string; port: string }[]>(["SENTINEL", "SENTINELS", this.#masterName]),
       ]);
-      const [[host, port], others] = await withTimeLimit(TIME_LIMITS.pingReplyMs, NO_REPLY, replies);
+      const [[host, port], others] = await withTimeLimit(REDIS_TIME_LIMITS.pingReplyMs, NO_REPLY, replies);
       const known = others.map((other) => ({ host: other.ip, port: Number(other.port) }));
       this.#known = [sentinel, ...known, this.#first];
       return { host, port: Number(port) };

@@ -1,6 +1,17 @@
-import type { RedisAccess, RedisServer } from "./single.ts";
+export interface RedisServer {
+  host: string;
+  port: number;
+}
 
-/** Where Redis is, what it is, and how to log in. */
+/** How to log in, and the database. It is the same for all servers of a cluster, and for a master and its replicas. */
+export interface RedisAccess {
+  username?: string | undefined;
+  password?: string | undefined;
+  database?: number;
+  isTls?: boolean;
+}
+
+/** The Redis to connect to. `host` and `port` are those of one server, of any node of a cluster, or of any Sentinel. */
 export type RedisTarget = RedisServer &
   RedisAccess &
   ({ kind: "single" | "cluster" } | { kind: "sentinel"; masterName: string });

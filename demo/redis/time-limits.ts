@@ -1,33 +1,34 @@
 /**
- * How long the demo waits for Redis, in milliseconds. The store gives up a command after its own `timeoutMs` (1000), so a
- * request gets its 503 within about a second whatever happens here. These limits replace a connection that no longer
- * serves. `pingEveryMs` and `pingReplyMs` together stay below the store's limit: what waits on a Redis that hangs fails
- * with the connection, and what comes after it fails at once, so nothing piles up.
+ * All time limits of the connection to Redis, in milliseconds.
+ *
+ * The store rejects after its own `timeoutMs` (1000), so a request gets its 503 within about a second whatever these are.
+ * Without them, commands would pile up on a Redis that hangs. `pingEveryMs` and `pingReplyMs` together are less than the store's
+ * limit: the connection is given up first, the commands on it fail with it, and later ones fail at once.
  */
-export const TIME_LIMITS = {
-  /** For name resolution, TCP, TLS and authentication together. Meanwhile commands fail at once, so no request waits. */
+export const REDIS_TIME_LIMITS = {
+  /** For name resolution, TCP, TLS and authentication together. Commands fail at once meanwhile, so no request waits. */
   connectMs: 2000,
   /** From one PING to the next, and from the loss of a connection to the first attempt to replace it. */
   pingEveryMs: 100,
-  /** From an attempt that failed to the next: Redis is back soon, and not flooded while it starts. */
+  /** From a failed attempt to the next. Short, because Redis may be back soon; not so short that it is flooded. */
   retryMs: 200,
-  /** Longer than a healthy Redis pauses: for a fork, a slow script, a busy machine. */
+  /** Longer than a healthy Redis pauses for a fork, a slow script or a busy machine. */
   pingReplyMs: 700,
-  /** From one question to the Sentinels which server is the master to the next. They need seconds to elect one. */
+  /** How often the Sentinels are asked which server is the master. They need seconds to elect one. */
   sentinelEveryMs: 1000,
-  /** For the replies to what was sent before a connection is closed. */
+  /** For the replies to commands that were sent before a connection is closed. */
   closeMs: 700,
   /** For a private Redis to end by itself before it is killed. It has nothing to save. */
   privateStopMs: 700,
 } as const;
 
-/** The last part of a limit. It starts when our own event loop runs, so that it can read replies that have arrived. */
+/** The last part of every limit. It begins when our event loop is not blocked, so replies that have arrived are read. */
 const GRACE_MS = 100;
 
 /** A promise did not settle in time. */
 export class TimeLimitError extends Error {}
 
-/** Rejects with a `TimeLimitError` if the promise does not settle in time. Whatever it stands for goes on. */
+/** Rejects with a `TimeLimitError` if the promise does not settle in time. What it waits for is not stopped. */
 export async function withTimeLimit<Result>(
   limitMs: number,
   message: string,
@@ -35,7 +36,7 @@ export async function withTimeLimit<Result>(
 ): Promise<Result> {
   let timer: NodeJS.Timeout | undefined;
   const timeIsUp = new Promise<never>((_, reject) => {
-    const giveUp = () => setImmediate(reject, new TimeLimitError(message)); // Node first reads what has arrived
+    const giveUp = () => setImmediate(reject, new TimeLimitError(message)); // after Node has read what has arrived
     const startGrace = () => (timer = setTimeout(giveUp, GRACE_MS));
     timer = setTimeout(startGrace, limitMs - GRACE_MS);
   });

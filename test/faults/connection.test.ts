@@ -5,7 +5,7 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { describe, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { openRedis, type Redis } from "../../demo/redis/connect.ts";
-import { TIME_LIMITS } from "../../demo/redis/time-limits.ts";
+import { REDIS_TIME_LIMITS } from "../../demo/redis/time-limits.ts";
 import { StartError } from "../../demo/start-error.ts";
 import { type SpawnedRedis, spawnRedis } from "../redis-process.ts";
 import { until } from "../wait.ts";
@@ -57,18 +57,18 @@ describe("a connection to a Redis that hangs", FILE, () => {
     spawned.hang();
     await assert.rejects(redis.client.eval(PING_SCRIPT, NO_KEYS), /Disconnects client|closed|offline/);
     await until(() => failures.length > 0, LIMIT_MS);
-    assert.equal(failures[0], `no reply to PING within ${TIME_LIMITS.pingReplyMs} ms`);
+    assert.equal(failures[0], `no reply to PING within ${REDIS_TIME_LIMITS.pingReplyMs} ms`);
     spawned.resume();
     assert.ok(await until(isServing(redis), LIMIT_MS), "never back");
     assert.equal(await redis.client.eval(PING_SCRIPT, NO_KEYS), 1);
   });
 
   test("is given up before the store's own time limit", () => {
-    assert.ok(TIME_LIMITS.pingEveryMs + TIME_LIMITS.pingReplyMs < STORE_TIMEOUT_MS);
+    assert.ok(REDIS_TIME_LIMITS.pingEveryMs + REDIS_TIME_LIMITS.pingReplyMs < STORE_TIMEOUT_MS);
   });
 
   test("is not waited for longer than two seconds while it is replaced", () => {
-    assert.ok(TIME_LIMITS.connectMs <= 2 * STORE_TIMEOUT_MS);
+    assert.ok(REDIS_TIME_LIMITS.connectMs <= 2 * STORE_TIMEOUT_MS);
   });
 });
 
@@ -114,7 +114,7 @@ describe("a connection that is lost", FILE, () => {
     await redis.close();
     await spawned.start();
     const before = await connectionsReceivedBy(spawned);
-    await sleep(10 * TIME_LIMITS.pingEveryMs);
+    await sleep(10 * REDIS_TIME_LIMITS.pingEveryMs);
     assert.equal(await connectionsReceivedBy(spawned), before + 1); // the one that asks
   });
 });
@@ -127,7 +127,7 @@ describe("an event loop that was blocked", FILE, () => {
       for (let times = 0; times < 3; times++) {
         spawned.hang();
         const commands = Array.from({ length: 50 }, () => redis.client.eval(PING_SCRIPT, NO_KEYS));
-        await sleep(2 * TIME_LIMITS.pingEveryMs);
+        await sleep(2 * REDIS_TIME_LIMITS.pingEveryMs);
         spawned.resume();
         blockEventLoop(ms); // the replies come now
         await Promise.all(commands);

@@ -194,12 +194,12 @@ describe("a Redis that is not trusted or not understood", { skip, concurrency: 3
   }
 
   for (const [what, scheme, isTls, advice] of [
-    ["it expects TLS, and the URL says redis", "redis", true, "If what is there uses TLS, write rediss://.+"],
+    ["it expects TLS, and the URL says redis", "redis", true, "If the server there uses TLS, write rediss://.+"],
     [
       "it expects none, and the URL says rediss",
       "rediss",
       false,
-      "If what is there does without TLS, write redis://.+",
+      "If the server there does not use TLS, write redis://.+",
     ],
   ] as const) {
     test(`ends the start with one line that names the place: ${what}`, async (t) => {

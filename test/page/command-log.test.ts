@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { CommandLog } from "../../demo/redis/command-log.ts";
-import { openStore } from "../../demo/store.ts";
+import { DemoStore } from "../../demo/store.ts";
 import { openRedis } from "../redis-connection.ts";
 import { newPrefix } from "../store-under-test.ts";
 
@@ -9,7 +9,7 @@ const { redis } = await openRedis();
 
 function open() {
   const log = new CommandLog(redis);
-  const store = openStore(log, { ttl: 60, absoluteTtl: 1000, prefix: newPrefix() });
+  const store = new DemoStore({ redis: log, ttl: 60, absoluteTtl: 1000, prefix: newPrefix() });
   return {
     log,
     store,

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { createClient } from "redis";
 import { isOperation, OPERATIONS, type Operation, scriptSteps } from "../../demo/page/script-steps.ts";
 import { CommandLog } from "../../demo/redis/command-log.ts";
-import type { Condition } from "../../demo/redis/script-run.ts";
+import type { Condition } from "../../demo/redis/script-call.ts";
 import { createScriptView, lineOf } from "../../demo/page/script-page.ts";
 import { RedisSessionStore, SESSION_SCRIPT } from "../../session-store.ts";
 import { openServer } from "../redis-connection.ts";

@@ -1,10 +1,34 @@
+/** What the demo says of errors of Redis and of the connection to it. No text ever shows the password. */
 import { ErrorReply, SocketClosedUnexpectedlyError } from "redis";
 import { StartError } from "../start-error.ts";
-import { codeOf, describeError, replyCode } from "./describe-error.ts";
 import { addressOf, type RedisTarget } from "./target.ts";
 import { TimeLimitError } from "./time-limits.ts";
 
-/** OpenSSL's verdicts on a certificate whose issuer is not known here. */
+/** What went wrong, in a few words. */
+export function describeError(error: unknown, password?: string): string {
+  const text = messageOf(error);
+  // A server that does not know HELLO repeats its arguments in the error reply, and one of them is the password.
+  return password && text.includes(password) ? (replyCode(error) ?? "unknown error") : text;
+}
+
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const code = codeOf(error);
+  if (code?.startsWith("ERR_SSL_")) return code; // its message is several lines of OpenSSL's own
+  return error.message || code || error.name; // a refused connection to "localhost" is an AggregateError without a message
+}
+
+/** `NOAUTH`, `WRONGPASS`, `ERR` …: the first word of an error reply. Undefined for any other error. */
+export function replyCode(error: unknown): string | undefined {
+  return error instanceof ErrorReply ? error.message.split(" ", 1)[0] : undefined;
+}
+
+/** `ECONNREFUSED`, `CERT_HAS_EXPIRED` …: Node's code. Undefined for an error without one. */
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error ? String(error.code) : undefined;
+}
+
+/** Node's codes for a certificate whose issuer it does not know. */
 const UNKNOWN_ISSUER = new Set([
   "DEPTH_ZERO_SELF_SIGNED_CERT",
   "SELF_SIGNED_CERT_IN_CHAIN",
@@ -13,7 +37,8 @@ const UNKNOWN_ISSUER = new Set([
   "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
   "CERT_SIGNATURE_FAILURE",
 ]);
-const OTHER_VERDICTS = new Set([
+/** Node's other codes for a certificate that it refuses. */
+const REFUSED_CERTIFICATE = new Set([
   "CERT_HAS_EXPIRED",
   "CERT_NOT_YET_VALID",
   "CERT_REVOKED",
@@ -27,7 +52,7 @@ const OTHER_VERDICTS = new Set([
   "ERR_TLS_CERT_ALTNAME_INVALID",
 ]);
 
-/** Why there is no connection to the Redis that somebody named, and what to do about it, in one line. */
+/** Why there is no connection to the Redis that was named, and what to do about it, in one line. */
 export function cannotConnect(target: RedisTarget, error: unknown): StartError {
   const address = addressOf(target);
   const reason = describeError(error, target.password);
@@ -37,7 +62,7 @@ export function cannotConnect(target: RedisTarget, error: unknown): StartError {
     const advice = isLogin ? " Put its user and password into --redis-url." : "";
     return new StartError(`Redis at ${address} refuses (${reason}).${advice}`);
   }
-  if (UNKNOWN_ISSUER.has(code) || OTHER_VERDICTS.has(code)) {
+  if (UNKNOWN_ISSUER.has(code) || REFUSED_CERTIFICATE.has(code)) {
     const advice = UNKNOWN_ISSUER.has(code) ? " Name its CA in NODE_EXTRA_CA_CERTS." : "";
     return new StartError(`Redis at ${address} is not trusted (${reason}).${advice}`);
   }
@@ -46,13 +71,16 @@ export function cannotConnect(target: RedisTarget, error: unknown): StartError {
   return new StartError(`No Redis at ${address} (${reason}). ${advice}${adviceOnTls(target, error)}`);
 }
 
-/** A server that expects TLS and hears none hangs up. One that expects none waits for more, or replies without TLS. */
+/**
+ * A server that expects TLS closes a connection without it. A server without TLS waits for more bytes, or sends a reply that
+ * is not TLS.
+ */
 function adviceOnTls({ isTls = false }: RedisTarget, error: unknown): string {
   const code = codeOf(error) ?? "";
   if (isTls) {
     const isLikely = error instanceof TimeLimitError || code.startsWith("ERR_SSL_");
-    return isLikely ? " If what is there does without TLS, write redis:// in --redis-url." : "";
+    return isLikely ? " If the server there does not use TLS, write redis:// in --redis-url." : "";
   }
   const isLikely = error instanceof SocketClosedUnexpectedlyError || code === "ECONNRESET";
-  return isLikely ? " If what is there uses TLS, write rediss:// in --redis-url." : "";
+  return isLikely ? " If the server there uses TLS, write rediss:// in --redis-url." : "";
 }

@@ -1,18 +1,20 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { RedisClientType } from "redis";
-import type { RedisCommands, RedisConnection } from "./single.ts";
-import { TIME_LIMITS, withTimeLimit } from "./time-limits.ts";
+import type { RedisCommands, RedisConnection } from "./connection.ts";
+import { REDIS_TIME_LIMITS, withTimeLimit } from "./time-limits.ts";
 
-const NO_REPLY = `no reply to PING within ${TIME_LIMITS.pingReplyMs} ms`;
+const NO_REPLY = `no reply to PING within ${REDIS_TIME_LIMITS.pingReplyMs} ms`;
 
 /**
- * A connection that is replaced by a new one as soon as it does not serve every session any more. node-redis tells when a
- * connection is closed. One to a Redis that hangs, or to a machine that is gone, stays open, so every server is sent a PING
- * again and again. (node-redis' `socketTimeout` does not do it: what we send counts as a sign of life, so under load it
- * never fires; and it does fire when our own event loop was blocked, while the replies lie there unread.)
+ * The connection in use, and a watchdog that replaces it as soon as it cannot serve every session. node-redis reports a
+ * connection that is closed. It does not notice a Redis that hangs or a machine that is gone, because such a connection stays
+ * open: therefore every server gets a PING again and again.
+ *
+ * node-redis' `socketTimeout` is no substitute. It starts again with whatever we send, so under load it never fires; and it
+ * fires when our own event loop was blocked, although the replies have arrived.
  */
 export class MonitoredConnection {
-  /** Run on the connection that serves at the moment. */
+  /** Each command is sent on the connection that is in use when the command is called. */
   readonly commands: RedisCommands = {
     evalSha: (sha1, input) => this.#connection.commands.evalSha(sha1, input),
     eval: (script, input) => this.#connection.commands.eval(script, input),
@@ -24,7 +26,7 @@ export class MonitoredConnection {
   #connection: RedisConnection;
   #onFailure: (error: unknown) => void = () => {};
   #timer: NodeJS.Timeout | undefined;
-  readonly #pinged = new Set<RedisClientType>();
+  readonly #waitingForPing = new Set<RedisClientType>();
   #isReconnecting = false;
   #isClosed = false;
 
@@ -32,10 +34,13 @@ export class MonitoredConnection {
     this.#connection = connection;
   }
 
-  /** From now on. `onFailure` is called with each PING without a reply, each loss, and each attempt that fails. */
+  /**
+   * Starts the watchdog. It calls `onFailure` when a PING has no reply, when the connection is lost, and when an attempt to
+   * replace it fails.
+   */
   watch(onFailure: (error: unknown) => void): void {
     this.#onFailure = onFailure;
-    this.#timer = setInterval(() => this.#check(), TIME_LIMITS.pingEveryMs).unref();
+    this.#timer = setInterval(() => this.#check(), REDIS_TIME_LIMITS.pingEveryMs).unref();
   }
 
   /** Rejects unless every server replies. */
@@ -58,16 +63,16 @@ export class MonitoredConnection {
   }
 
   async #ping(client: RedisClientType): Promise<void> {
-    if (this.#pinged.has(client)) return;
-    this.#pinged.add(client);
-    const reply = client.ping().catch(() => {}); // an error is a reply too, or the connection is closed
+    if (this.#waitingForPing.has(client)) return;
+    this.#waitingForPing.add(client);
+    const reply = client.ping().catch(() => {}); // an error reply is a reply too; a closed connection is seen by problem()
     try {
-      await withTimeLimit(TIME_LIMITS.pingReplyMs, NO_REPLY, reply);
+      await withTimeLimit(REDIS_TIME_LIMITS.pingReplyMs, NO_REPLY, reply);
     } catch (error) {
-      client.destroy(); // what waits on it fails now
+      client.destroy(); // commands that wait on it fail now
       if (!this.#isClosed) await this.#reconnect(error);
     } finally {
-      this.#pinged.delete(client);
+      this.#waitingForPing.delete(client);
     }
   }
 
@@ -83,7 +88,7 @@ export class MonitoredConnection {
       void lost.close();
     } catch (error) {
       if (!this.#isClosed) this.#onFailure(error);
-      await sleep(TIME_LIMITS.retryMs, undefined, { ref: false });
+      await sleep(REDIS_TIME_LIMITS.retryMs, undefined, { ref: false });
     } finally {
       this.#isReconnecting = false;
     }
