@@ -1,25 +1,26 @@
 /**
  * A session store for Redis in one file. It needs a connected `redis` client and nothing else.
  *
- * A session is a Redis hash, and its key always has an expiry. These fields are reserved for the store, and so are
- * `session_user`, which `user-sessions.ts` writes, and `ttl`:
+ * A session is a Redis hash, and its key always has an expiry. All fields but the last one below are reserved for the
+ * store, and so is the name `ttl`, which a session has when it is read:
  *
  *     session:{id}
  *       session_ttl      = 1800                    idle timeout in seconds
  *       session_deadline = 1778243696              absolute timeout: Unix time in seconds, by Redis' clock
  *       created_at       = 2026-04-08T12:34:56Z    for people, by the application's clock
  *       last_accessed_at = 2026-04-08T12:40:10Z    for people, by the application's clock
+ *       session_user     = 1234                    written by `user-sessions.ts`
  *       username         = andrew                  and whatever else the application keeps
  *
- * Two timeouts end a session. Each read and each write resets the idle timeout (sliding expiration). The absolute
- * timeout is fixed when the session is created. Redis keeps both as the expiry of the key, so it does not matter if
- * the clocks of the application servers differ. Redis 7.0 or newer, or Valkey.
+ * Two timeouts end a session. A read or a write resets the idle timeout, at most once a second (sliding expiration). The
+ * absolute timeout is fixed when the session is created. Redis keeps both as the expiry of the key, so it does not matter
+ * if the clocks of the application servers differ. Redis 7.0 or newer, or Valkey.
  *
  * The main danger is a race: a slow request reads the session, the user logs out, and the request then writes what it
- * has read, which brings the session back. So each operation is one Lua script that first checks that the session
- * exists: one atomic step, one round trip. "No such session" is an ordinary result. Exceptions are for wrong arguments
- * and for a Redis that is unavailable.
- * If an ID is `undefined` or malformed, the result is "no such session".
+ * has read, which brings the session back. So each operation on a session runs inside a Lua script that first checks that
+ * the session exists: one atomic step, one round trip. (A rotation takes two.) "No such session" is an ordinary result,
+ * also for an ID that is `undefined` or malformed. Exceptions are for wrong arguments and for a Redis that is
+ * unavailable.
  */
 import { createHash, randomBytes } from "node:crypto";
 
@@ -44,7 +45,7 @@ export type SessionData<Fields extends FieldTypes = TextFields> = string extends
 
 /**
  * A session as it is read: an object without a prototype, so that a field named `constructor` is there only if it was
- * written. Any field may be missing, but not the reserved ones. `ttl` is the seconds left, rounded up; it is not stored.
+ * written. Any field may be missing, but not the store's own. `ttl` is the seconds left, rounded up; it is not stored.
  * Without the option `fields`, every value is text, those of the reserved fields too.
  */
 export type Session<Fields extends FieldTypes = TextFields> = { [Field in keyof Fields]?: ValueOf<Fields[Field]> } & {
@@ -98,7 +99,7 @@ export interface RedisSessionStoreOptions<Fields extends FieldTypes = TextFields
   maxWriteBytes?: number;
 }
 
-/** Requires `fields` if there is a type argument: without `fields`, every value is text, whatever its type says. */
+/** Requires `fields` if there is a type argument. Every value is text without `fields`, so the types would be wrong. */
 type FieldsIfTyped<Fields extends FieldTypes> = IsText<Fields> extends true ? unknown : { fields: Fields };
 
 /** The timeouts of one session, in seconds. Default: those of the store; the idle timeout at most the absolute one. */
@@ -128,8 +129,8 @@ const RESERVED_NAMES = new Set([...Object.keys(RESERVED_FIELDS), "session_user"]
 
 const MAX_ABSOLUTE_TTL = 3_153_600_000; // seconds: 100 years
 const MAX_TIMEOUT_MS = 2_147_483_647; // a longer timer fires at once
-const MAX_STRING_BYTES = 536_870_912; // of Redis
-const GRACE_MS = 100; // the last part of a time limit, or half of a shorter one
+const MAX_STRING_BYTES = 536_870_912; // what a Redis string may have
+const GRACE_MS = 100; // the last part of a time limit; half of one below 200 ms
 
 /** By when an operation must be over, on the clock of `performance.now()`. All its steps share it. */
 export interface TimeLimit {
@@ -184,7 +185,7 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
     return id;
   }
 
-  /** Reads a session; `null` if there is none. Resets the idle timeout, unless `refreshTtl` is `false`. */
+  /** Reads a session; `null` if there is none. Resets the idle timeout, unless `refreshTtl` is `false` (a peek). */
   async getSession(
     id: string | undefined,
     { refreshTtl = true }: { refreshTtl?: boolean } = {},
@@ -220,7 +221,7 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
     const sum = await this.#run("increment", id, [field, String(amount)]).catch((error: unknown) => {
       throw toIncrementError(field, error);
     });
-    // node-redis decodes the integer reply 9007199254740991 as one more.
+    // node-redis decodes the integer reply 9007199254740991 as 9007199254740992.
     return sum === null ? null : Math.max(Number.MIN_SAFE_INTEGER, Math.min(Number(sum), Number.MAX_SAFE_INTEGER));
   }
 
@@ -246,12 +247,12 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
   }
 
   /**
-   * Gives a session a new ID and returns it; the old ID is dead. Do this whenever what the user may do changes, above
-   * all at log-in: an attacker may know the old ID (session fixation). Data and both timeouts are kept; `data` changes
-   * fields as in an update. `null` if there is no such session; of several rotations at once, one succeeds.
+   * Gives a session a new ID and returns it; the old ID no longer works. Do this whenever what the user may do changes,
+   * above all at log-in: an attacker may know the old ID (session fixation). Data and deadline are kept, the idle timeout
+   * is reset; `data` changes fields as in an update. `null` if there is no such session; of several rotations at once, one succeeds.
    *
-   * The two keys may live on two nodes of a cluster, so there are two steps: the old session is taken, then the new one
-   * created. If Redis fails between them, the user has to log in again. Two IDs never open one session. An operation that
+   * The two keys may live on two nodes of a cluster, so there are two steps: the old session is read and deleted, then
+   * the new one created. If Redis fails between them, the user has to log in again. Two IDs never open one session. An operation that
    * was started with the old ID finds no session; do not clear the cookie for it, because it may hold the new ID by then.
    */
   async rotateSession(id: string | undefined, data = {} as SessionData<Fields>): Promise<string | null> {
@@ -269,7 +270,7 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
     return this.prefix + (this.#hashIds ? `sha256:${createHash("sha256").update(id).digest("base64url")}` : id);
   }
 
-  // What follows is for subclasses. It is not public, because an ID that a caller chooses is session fixation.
+  // The protected methods are for subclasses. They are not public, because an ID that a caller chooses is session fixation.
 
   /** The hash of a new session, before its ID and its deadline are known. Throws if an argument is wrong. */
   protected newFields(data: SessionData<Fields>, timeouts: SessionTimeouts): StoredFields {
@@ -288,12 +289,13 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
     timeLimit: TimeLimit,
     absoluteTtl = this.absoluteTtl,
   ): Promise<boolean> {
-    const { session_ttl: ttl = "", session_deadline: deadline = "" } = Object.fromEntries(fields);
+    const ttl = fields.get("session_ttl") ?? "";
+    const deadline = fields.get("session_deadline") ?? "";
     const args = ["create", timestamp(), String(absoluteTtl), ttl, deadline, JSON.stringify(Array.from(fields).flat())];
     return (await this.evaluate(SESSION_SCRIPT, this.keyOf(id), args, timeLimit)) !== null;
   }
 
-  /** Takes a session, and creates it under its new ID. `false` if there is no such session. */
+  /** Reads and deletes a session, and creates it under its new ID. `false` if there is no such session. */
   protected async rotate(
     id: string | undefined,
     newId: string,
@@ -301,7 +303,9 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
     timeLimit: TimeLimit,
   ): Promise<boolean> {
     const reply = (await this.#run("take", id, [], timeLimit)) as unknown[] | null;
-    return reply !== null && this.create(newId, applyChanges(new Map(pairsOf(reply)), changes), timeLimit);
+    if (reply === null) return false;
+    const fields = applyChanges(new Map(pairsOf(reply)), changes).set("last_accessed_at", timestamp());
+    return this.create(newId, fields, timeLimit);
   }
 
   /** Reads the session at a key without resetting its idle timeout; `null` if there is none. */
@@ -405,24 +409,27 @@ export function defineScript(source: string): Script {
 }
 
 /**
- * The rules of a session. KEYS: its key. ARGV: the operation, the application's time, the store's absolute timeout in
- * seconds, and what the operation takes. Returns false, which is `null` in JavaScript, if there is no such session.
+ * All operations on a session. KEYS: its key. ARGV: the operation; the application's time; the absolute timeout in
+ * seconds, for a session that has no deadline yet; from 4 on, what the operation takes. Returns false, which is `null` in
+ * JavaScript, if there is no such session.
  *
- * All operations are one script: with a script for each, a server that has cached only one of two pipelined scripts
- * would run them out of order. Redis' own clock alone decides when a session ends; `app_time` is stored for people.
+ * With a script for each operation, pipelined operations could run out of order: one whose script is not cached is sent
+ * again, after another one has already run. Redis' own clock alone decides when a session ends; `app_time` is stored for
+ * people.
  */
 export const SESSION_SCRIPT = defineScript(`
-local key, operation, app_time, call = KEYS[1], ARGV[1], ARGV[2], redis.call
+local key, operation, app_time, absolute_ttl, call = KEYS[1], ARGV[1], ARGV[2], ARGV[3], redis.call
 
-if operation == "create" then -- ARGV: idle timeout, deadline (of a session that is rotated, else ""), fields as JSON
+if operation == "create" then -- ARGV[4]: idle timeout, [5]: deadline, "" if the session is new, [6]: fields as JSON
   local idle, redis_time, fields = ARGV[4] * 1000, tonumber(call("TIME")[1]), cjson.decode(ARGV[6])
-  local deadline = tonumber(ARGV[5]) or redis_time + ARGV[3]
+  local deadline = tonumber(ARGV[5]) or redis_time + absolute_ttl
   if deadline <= redis_time then return false end
-  -- If the ACL denies PEXPIRE or PEXPIREAT, HSET would leave a key that never expires. So check before writing.
+  -- If the ACL denies PEXPIRE or PEXPIREAT, HSET would leave a key that never expires. HSET has to be the first write:
+  -- if memory is full, Redis refuses only the first write of a script.
   if not (redis.acl_check_cmd("PEXPIRE", key, 1) and redis.acl_check_cmd("PEXPIREAT", key, 1, "LT")) then
     return redis.error_reply("NOPERM this user may not run PEXPIRE and PEXPIREAT")
   end
-  -- In parts of 500 fields, because unpack returns at most some 8000 values.
+  -- 500 fields (1000 values) at a time, because unpack returns at most some 8000 values.
   for i = 1, #fields, 1000 do call("HSET", key, unpack(fields, i, math.min(i + 999, #fields))) end
   call("HSET", key, "session_deadline", deadline)
   call("PEXPIRE", key, idle)
@@ -430,8 +437,8 @@ if operation == "create" then -- ARGV: idle timeout, deadline (of a session that
   return 1
 end
 
--- No session, no write: this keeps a session dead once it is gone. A hash that lacks one of these fields is no session.
--- One HGETALL is cheaper than HMGET and HGETALL.
+-- No session, no write: this keeps a session dead once it is gone. A hash without a valid session_ttl, created_at and
+-- last_accessed_at is no session. One HGETALL is cheaper than HMGET and HGETALL.
 local fields, ttl, created, accessed, deadline
 if operation == "read" or operation == "peek" or operation == "take" then
   fields = call("HGETALL", key)
@@ -446,26 +453,26 @@ else
   local values = call("HMGET", key, "session_ttl", "created_at", "last_accessed_at", "session_deadline")
   ttl, created, accessed, deadline = values[1], values[2], values[3], values[4]
 end
-ttl = tonumber(ttl)
+ttl, deadline = tonumber(ttl), tonumber(deadline)
 if not (ttl and ttl >= 1 and ttl <= 3153600000 and ttl % 1 == 0 and created and accessed) then return false end
 
 local result = 1
-if operation == "increment" then -- ARGV: field, amount
+if operation == "increment" then -- ARGV[4]: field, [5]: amount
   result = call("HINCRBY", key, ARGV[4], ARGV[5])
   if result > 9007199254740991 or result < -9007199254740991 then -- JavaScript cannot represent it exactly: undo it
     call("HINCRBY", key, ARGV[4], 0 - ARGV[5])
     return redis.error_reply("ERR increment or decrement would overflow")
   end
-elseif operation == "update" then -- ARGV: fields to write and names of fields to remove, as JSON
+elseif operation == "update" then -- ARGV[4]: fields to write, [5]: names of fields to remove, both as JSON
   local written, removed = cjson.decode(ARGV[4]), cjson.decode(ARGV[5])
   for i = 1, #written, 1000 do call("HSET", key, unpack(written, i, math.min(i + 999, #written))) end
   for i = 1, #removed, 1000 do call("HDEL", key, unpack(removed, i, math.min(i + 999, #removed))) end
-elseif operation == "set_ttl" then -- ARGV: idle timeout
+elseif operation == "set_ttl" then -- ARGV[4]: idle timeout
   ttl = tonumber(ARGV[4])
   call("HSET", key, "session_ttl", ttl)
 elseif operation == "take" then
-  call("HSET", key, "last_accessed_at", app_time) -- If memory is full, this fails, and DEL below does not run.
-elseif operation == "delete" then -- ARGV: the user to whom the session must belong, if that matters
+  call("HSET", key, "last_accessed_at", app_time) -- If memory is full, this first write fails, and nothing is deleted.
+elseif operation == "delete" then -- ARGV[4]: if given, the user to whom the session must belong
   local user = call("HMGET", key, "session_user")[1] or ""
   if ARGV[4] and ARGV[4] ~= user then return false end
   call("DEL", key)
@@ -473,36 +480,36 @@ elseif operation == "delete" then -- ARGV: the user to whom the session must bel
 end
 
 -- Reset the idle timeout at most once a second (every half second if it is one second), because a write costs more than
--- a read and goes to every replica. Close to the deadline, an expiry cannot move: then only last_accessed_at is updated.
+-- a read and goes to every replica. If the expiry is already the deadline, a reset does not move it: then only
+-- last_accessed_at is written, once a second.
 local idle, left = ttl * 1000, call("PTTL", key)
-local resets = operation == "set_ttl" or operation == "take"
-if not resets and operation ~= "peek" and left <= idle - (idle > 1000 and 1000 or 500) then
-  resets = accessed < app_time or call("PEXPIRETIME", key) ~= (tonumber(deadline) or 0) * 1000
+local resets = operation == "set_ttl"
+if not resets and operation ~= "peek" and operation ~= "take" and left <= idle - (idle > 1000 and 1000 or 500) then
+  resets = accessed < app_time or call("PEXPIRETIME", key) ~= (deadline or 0) * 1000
 end
 
--- An expiry that somebody removed or moved too far is repaired, by a peek too. If the deadline has passed, PEXPIREAT
--- deletes the key.
+-- Also repair an expiry that another program removed or moved beyond the idle timeout, and a session without a deadline.
+-- If the deadline has passed, PEXPIREAT deletes the key.
 if resets or left < 0 or left > idle or not deadline then
-  deadline = tonumber(deadline)
   if not (deadline and deadline >= 1 and deadline <= 1e11 and deadline % 1 == 0) then
-    -- Another program wrote the session, without a deadline: its absolute timeout begins now.
-    deadline = call("TIME")[1] + ARGV[3]
+    deadline = call("TIME")[1] + absolute_ttl -- the absolute timeout begins now
     call("HSET", key, "session_deadline", deadline)
     if fields then fields[#fields + 1], fields[#fields + 2] = "session_deadline", tostring(deadline) end
   end
   call("PEXPIRE", key, idle)
-  left = call("PEXPIREAT", key, deadline * 1000, "LT") == 0 and idle or call("PTTL", key)
+  left = call("PEXPIREAT", key, deadline * 1000, "LT") == 0 and idle or call("PTTL", key) -- 0: the idle timeout is first
   if left < 0 then return false end
 end
 if resets then
   call("HSET", key, "last_accessed_at", app_time)
+  -- A field that is in the reply twice has the later value.
   if fields then fields[#fields + 1], fields[#fields + 2] = "last_accessed_at", app_time end
 end
 
 if operation == "take" then
   call("DEL", key)
 elseif fields then
-  fields[#fields + 1] = left
+  fields[#fields + 1] = left -- milliseconds
 end
 return fields or result
 `);
@@ -525,8 +532,8 @@ function timestamp(): string {
 }
 let formatted = { second: 0, text: "" };
 
-/** Field, value, field, value …: of two values for one field, the later one counts. */
-function pairsOf(reply: unknown[]): [string, string][] {
+/** From field, value, field, value … */
+export function pairsOf(reply: unknown[]): [string, string][] {
   return Array.from({ length: reply.length / 2 }, (_, i) => [String(reply[2 * i]), String(reply[2 * i + 1])]);
 }
 
@@ -556,15 +563,10 @@ function encodeValue(field: string, value: unknown, types: Map<string, FieldType
   throw new TypeError(`${field} must be a ${(type as typeof String).name.toLowerCase()}; got ${got}`);
 }
 
-/** `JSON.stringify` returns `undefined` for a function or a symbol, which its type does not say. */
-function stringify(value: unknown): string | undefined {
-  return JSON.stringify(value);
-}
-
 function encodeJson(field: string, value: unknown): string {
   let text: string | undefined;
   try {
-    text = stringify(value);
+    text = JSON.stringify(value) as string | undefined; // `undefined` for a function or a symbol
   } catch (error) {
     throw new TypeError(`${field} must be a value that JSON can hold: ${messageOf(error)}`, { cause: error });
   }
@@ -584,8 +586,8 @@ function decodeValue(text: string, type: FieldType | undefined): unknown {
   }
 }
 
-/** A lone surrogate has no UTF-8: Redis would hold U+FFFD in its place, and two such names would be one field. */
-function assertWellFormed(name: string, text: string): string {
+/** A lone surrogate has no UTF-8: Redis would hold U+FFFD in its place, and two such names would be one. */
+export function assertWellFormed(name: string, text: string): string {
   if (!/\p{Surrogate}/u.test(text)) return text;
   throw new TypeError(`${name} must be well-formed text; got a lone surrogate`);
 }
@@ -609,7 +611,6 @@ function assertFieldTypes(fields: FieldTypes): void {
   const declared = Object.entries(Object(fields) as FieldTypes);
   if (declared.length === 0) throw new TypeError("fields must declare at least one field");
   for (const [field, type] of declared) {
-    assertType("field", field, "string");
     if (RESERVED_NAMES.has(field)) throw new TypeError(`fields must not declare the reserved field ${field}`);
     if (![String, Number, Boolean, JSON].some((known) => known === type)) {
       throw new TypeError(`fields: ${field} must be String, Number, Boolean or JSON; got ${typeof type}`);
@@ -631,21 +632,14 @@ function toIncrementError(field: string, error: unknown): unknown {
   return error;
 }
 
-/** The outcome of `work`, if it is there by the time limit; else a `RedisUnavailableError`. */
+/** Settles as `work` does; rejects with a `RedisUnavailableError` if that is not before the end of the time limit. */
 function settleBy(limit: TimeLimit, work: Promise<unknown>): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const wait: Wait = { limit, reject, timer: undefined };
     wait.timer = setTimeout(startGrace, limit.end - limit.graceMs - performance.now(), wait);
-    work.then(
-      (value) => {
-        clearTimeout(wait.timer);
-        resolve(value);
-      },
-      (error: unknown) => {
-        clearTimeout(wait.timer);
-        reject(error instanceof Error ? error : new Error(String(error)));
-      },
-    );
+    void work.then(resolve, reject).finally(() => {
+      clearTimeout(wait.timer);
+    });
   });
 }
 
@@ -656,8 +650,8 @@ interface Wait {
 }
 
 /**
- * Starts the last part of the time limit, in which replies that have arrived are read. If it starts late, our own event
- * loop was blocked: then the limit ends later.
+ * Starts the last part of the time limit. If it starts late, our own event loop was blocked: then the limit is extended,
+ * so that replies that have arrived in the meantime can be read.
  */
 function startGrace(wait: Wait): void {
   const { limit } = wait;

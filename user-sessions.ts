@@ -5,22 +5,24 @@
  *
  *     session:user:{SHA-256 digest of the user in base64url}
  *       member = the session's key without the prefix
- *       score  = the session's deadline, Unix time in seconds; negative if the session is marked: it is about to be ended
+ *       score  = the session's deadline, Unix time in seconds; negative if the session is marked: it is about to be ended.
+ *                A minute from now for a session that is being created
  *
  * Reading and writing a session does not touch the index, so it costs the same as without one. In a Redis Cluster, the
  * index and the session may be on two nodes, and no command spans both. So the session's own hash decides, and the index
  * is only a superset: it may name sessions that are gone (expired, or left by a crash). Whoever reads it checks each
- * session. The opposite must never happen: a live session that is not in the index can be neither seen nor ended. Each
- * rule prevents one way to get there:
+ * session. The opposite must never happen: a live session whose ID somebody has, but which is not in the index, could be
+ * neither seen nor ended. Each of these rules prevents one way in which that could happen:
  *
- * - **Add the entry, create the session, confirm the entry.** If the entry came second, an "end all" between the two
- *   steps would miss the session. If it were not confirmed, an "end all" between them would have removed the entry, and
- *   the session would live on in no list. A session whose entry is marked or gone is deleted, and nobody gets its ID.
- * - **An entry without a session is kept for a minute.** Its log-in may be under way. Until it is confirmed, the score of
- *   an entry is the end of that minute; one that is never confirmed is removed later.
- * - **A marked session is not rotated.** "End all" marks all entries in one step. A rotation that has added its new entry
- *   before that is not confirmed, because the new entry is marked too; a rotation that comes later is refused. So no
- *   session slips away under a new ID while the old ones are being deleted.
+ * - **Add the entry, create the session, confirm the entry.** If the session were created before its entry, an "end all"
+ *   in between would miss the session. An "end all" after the entry was added and before the session is created removes
+ *   the entry and finds no session. So the entry is confirmed last: if it is marked or gone, the session is deleted, and
+ *   nobody gets its ID.
+ * - **A list does not remove an entry whose session may still be created.** An entry that is not confirmed within a
+ *   minute is removed a minute later.
+ * - **A marked session is not rotated.** "End all" marks all entries in one step. If a rotation has already added its new
+ *   entry, that is marked too, and cannot be confirmed. If it has not, it is refused, because the old entry is marked. So
+ *   no session gets away under a new ID while the old ones are being deleted.
  * - **Delete the session, then remove its entry.** If the process crashes or a node fails in between, the entry is still
  *   there, with its mark, and the next call ends what is left.
  * - **A list removes an entry only if its score is still the one that was read.** Otherwise its log-in has been confirmed
@@ -30,10 +32,12 @@
  */
 import { createHash } from "node:crypto";
 import {
+  assertWellFormed,
   defineScript,
   type FieldTypes,
   isSessionId,
   newSessionId,
+  pairsOf,
   RedisSessionStore,
   RedisUnavailableError,
   type Session,
@@ -54,7 +58,7 @@ export interface ListedSession<Fields extends FieldTypes = TextFields> {
   session: Session<Fields>;
 }
 
-/** The user's sessions were ended during this log-in. Nobody has the new session's ID, and the session is deleted. */
+/** The new session was ended while it was being created, as all sessions of its user were. Nobody has received its ID. */
 export class SessionRevokedError extends Error {
   override readonly name = "SessionRevokedError";
   /** Compare this where `instanceof` fails, as it does for a class that was bundled twice. */
@@ -67,7 +71,7 @@ const CHUNK = 500; // sessions read or deleted at a time, so that other requests
 /** The operations of `RedisSessionStore`, for sessions that may name their user, and those on a user's sessions. */
 export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisSessionStore<Fields> {
   /**
-   * Creates a session and returns its ID. Rejects with a `SessionRevokedError` if all sessions of the user are ended
+   * Creates a session and returns its ID. Rejects with a `SessionRevokedError` if the user's sessions are ended
    * meanwhile. Takes three round trips if there is a user, else one.
    */
   override async createSession(
@@ -79,7 +83,7 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
     const { absoluteTtl = this.absoluteTtl } = timeouts;
     const timeLimit = this.startTimeLimit();
     const id = newSessionId();
-    const entry = [this.#memberOf(id), "", String(absoluteTtl)]; // what "add" and "confirm" take: see INDEX_SCRIPT
+    const entry = [this.#memberOf(id), "", String(absoluteTtl)]; // what "add" and "confirm" in INDEX_SCRIPT take
     await this.#onIndex("add", user, entry, timeLimit);
     await this.create(id, fields, timeLimit, absoluteTtl);
     if (await this.#onIndex("confirm", user, entry, timeLimit)) return id;
@@ -88,8 +92,9 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
   }
 
   /**
-   * As in `RedisSessionStore`; `null` also if the session is ended meanwhile. Takes five round trips if the session has
-   * a user, else three.
+   * As in `RedisSessionStore`; `null` also if the session is ended meanwhile. The new session has the user of the old
+   * one. So a rotation cannot give a user to a visitor's session: at log-in, create a session with a `user` and delete
+   * the visitor's, as `logIn` in `session-cookie.ts` does. Takes five round trips if the session has a user, else three.
    */
   override async rotateSession(id: string | undefined, data = {} as SessionData<Fields>): Promise<string | null> {
     const changes = this.encode(data);
@@ -135,7 +140,7 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
       throw new RangeError(`limit must be a whole number from 1, or Infinity; got ${String(limit)}`);
     }
     const timeLimit = this.startTimeLimit();
-    const listed: ListedSession<Fields>[] = [];
+    const listed = new Map<string, ListedSession<Fields>>(); // by member: a log-in meanwhile moves entries to the next step
     const gone: Entry[] = [];
     let read = 0;
     for (const count of limit === Infinity ? [Infinity] : [limit, CHUNK]) {
@@ -144,15 +149,16 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
       for (const chunk of chunksOf(entries, CHUNK)) {
         const sessions = await Promise.all(chunk.map(([member]) => this.peekKey(this.prefix + member, timeLimit)));
         for (const [i, entry] of chunk.entries()) {
+          const [member] = entry;
           const session = sessions[i];
-          if (session?.session_user === user) listed.push({ handle: handleOfMember(entry[0]), session });
+          if (session?.session_user === user) listed.set(member, { handle: handleOfMember(member), session });
           else gone.push(entry);
         }
       }
-      if (listed.length >= limit || entries.length < count) break;
+      if (listed.size >= limit || entries.length < count) break;
     }
     if (gone.length > 0) await this.#onIndex("prune", user, gone.flat(), timeLimit);
-    const newest = listed.slice(0, limit);
+    const newest = [...listed.values()].slice(0, limit);
     newest.sort((a, b) => b.session.created_at.localeCompare(a.session.created_at));
     return newest;
   }
@@ -177,24 +183,26 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
    * way are ended too: they reject with a `SessionRevokedError`.
    *
    * A rotation of the kept session that is under way at the same moment is ended as well, so keep the new ID instead.
-   * If a node does not reply in time, it ends what it can and rejects with a `RedisUnavailableError`. What is left is
-   * marked: it cannot be rotated, and the next call ends it.
+   * If a node fails or does not reply in time, it ends the sessions on the others and rejects with a
+   * `RedisUnavailableError`. What is left is marked: it cannot be rotated, and the next call ends it, unless it is `except`.
    */
   async endSessions(user: string, { except }: { except?: string | undefined } = {}): Promise<number> {
     const timeLimit = this.startTimeLimit();
     const kept = isSessionId(except) ? this.#memberOf(except) : "";
     const marked = (await this.#onIndex("mark", user, [kept], timeLimit)) as string[];
     let count = 0;
+    const failures: unknown[] = [];
     for (const members of chunksOf(marked, CHUNK)) {
       const deletions = members.map((member) => this.deleteKey(this.prefix + member, timeLimit, user));
       const outcomes = await Promise.allSettled(deletions);
       const gone = members.filter((_, i) => outcomes[i]?.status === "fulfilled");
       await this.#removeEntries(user, gone, timeLimit);
       for (const outcome of outcomes) {
-        if (outcome.status === "rejected") throw outcome.reason;
-        if (outcome.value !== null) count += 1;
+        if (outcome.status === "rejected") failures.push(outcome.reason);
+        else if (outcome.value !== null) count += 1;
       }
     }
+    if (failures.length > 0) throw failures[0];
     return count;
   }
 
@@ -212,7 +220,7 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
   async #entriesOf(user: string, timeLimit: TimeLimit, first = 0, count = Infinity): Promise<Entry[]> {
     const last = count === Infinity ? -1 : first + count - 1;
     const reply = (await this.#onIndex("list", user, [String(first), String(last)], timeLimit)) as unknown[];
-    return Array.from({ length: reply.length / 2 }, (_, i) => [String(reply[2 * i]), String(reply[2 * i + 1])]);
+    return pairsOf(reply);
   }
 
   /** Removes the entries of sessions that are gone. If that fails, the entries stay, which does no harm. */
@@ -250,12 +258,13 @@ local function enter(member, score, deadline)
   call("PEXPIREAT", key, expiry)
 end
 
--- Sessions past their deadline, marked or not, and log-ins that never finished.
+-- Entries, marked or not, whose deadline was a minute ago or more, and log-ins that never finished.
 local function remove_overdue()
   call("ZREMRANGEBYSCORE", key, 60 - now, now - 60)
 end
 
--- Member; deadline or, in a log-in, absolute timeout; in a rotation, the old member. Returns 0 if it is refused.
+-- "add" and "confirm" take ARGV[2]: member, [3]: deadline, "" in a log-in, [4]: absolute timeout in a log-in, [5]: old
+-- member in a rotation. They return 0 if the old or the new entry is marked, and "confirm" also if the new one is gone.
 if operation == "add" then
   remove_overdue()
   local old = ARGV[5] and tonumber(call("ZSCORE", key, ARGV[5]))
@@ -264,21 +273,21 @@ if operation == "add" then
   return 1
 end
 if operation == "confirm" then
-  local score = tonumber(call("ZSCORE", key, ARGV[2]) or -1)
-  if score < 0 then return 0 end
+  local score = tonumber(call("ZSCORE", key, ARGV[2]))
+  if not score or score < 0 then return 0 end
   local deadline = tonumber(ARGV[3]) or now + ARGV[4]
   enter(ARGV[2], deadline, deadline)
   if ARGV[5] then call("ZREM", key, ARGV[5]) end
   return 1
 end
 
--- The first and the last entry to return, counted from 0; -1 is the last of all. Returns member, score, member, score …,
--- the latest deadline first.
+-- ARGV[2], [3]: the first and the last entry to return, counted from 0; -1 is the last of all. Returns member, score,
+-- member, score …, the latest deadline first.
 if operation == "list" then
   remove_overdue()
   return call("ZRANGE", key, ARGV[2], ARGV[3], "REV", "WITHSCORES")
 end
--- Member, score, member, score …
+-- ARGV[2] …: member, score, member, score …, as they were read
 if operation == "prune" then
   for i = 2, #ARGV, 2 do
     local may_be_under_way = math.abs(ARGV[i + 1]) <= now + 60
@@ -287,7 +296,7 @@ if operation == "prune" then
   return 1
 end
 
--- The member to leave alone. Returns all that are marked, those of earlier calls too.
+-- ARGV[2]: the member to leave as it is, or "". Returns all others; those of an earlier call are marked already.
 if operation == "mark" then
   local marked, entries = {}, call("ZRANGE", key, 0, -1, "WITHSCORES")
   for i = 1, #entries, 2 do
@@ -301,8 +310,7 @@ if operation == "mark" then
 end
 
 if operation == "remove" then
-  for i = 2, #ARGV do call("ZREM", key, ARGV[i]) end
-  return 1
+  return call("ZREM", key, unpack(ARGV, 2))
 end
 `);
 
@@ -319,8 +327,7 @@ function chunksOf<Item>(items: Item[], size: number): Item[][] {
 
 function assertUser(user: string): void {
   if (typeof user !== "string") throw new TypeError(`user must be a string; got ${typeof user}`);
-  // Redis would hold U+FFFD in the place of a lone surrogate, and two users would be one.
-  if (/\p{Surrogate}/u.test(user)) throw new TypeError("user must be well-formed text; got a lone surrogate");
+  assertWellFormed("user", user);
   const bytes = Buffer.byteLength(user);
   if (bytes >= 1 && bytes <= MAX_USER_BYTES) return;
   throw new RangeError(`user must have 1 to ${String(MAX_USER_BYTES)} bytes; got ${String(bytes)}`);

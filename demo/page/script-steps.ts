@@ -126,7 +126,12 @@ const STEPS_OF: Record<Operation, (args: string[], idleTtl: number | undefined) 
     ASK_TIME_LEFT,
     ...resetSteps(Number(ttl)),
   ],
-  take: (_, idleTtl) => [READ_ALL, WRITE_BEFORE_DELETE, ASK_TIME_LEFT, ...resetSteps(idleTtl), DELETE_OLD],
+  take: () => [
+    READ_ALL,
+    WRITE_BEFORE_DELETE,
+    { ...ASK_TIME_LEFT, why: "does the key expire, as it should?" },
+    DELETE_OLD,
+  ],
   delete: () => [CHECK, ASK_USER, DELETE],
 };
 

@@ -212,6 +212,26 @@ describe("listSessions", () => {
     }
   });
 
+  test("names a session once, also if log-ins move its entry while the list is read", async () => {
+    const { sessions, logIn, prefix } = openSessions();
+    const alive = await sessions.createSession({ name: "alive" }, { user: "andrew", absoluteTtl: 300 });
+    const gone = await sessions.createSession({ name: "gone" }, { user: "andrew", absoluteTtl: 200 });
+    await redis.del(sessions.keyOf(gone));
+    let newer: string[] = [];
+    const whileListing: RedisScripting = {
+      evalSha: async (sha1, input) => {
+        const reply = await redis.evalSha(sha1, input);
+        if (input.arguments[0] === "list" && newer.length === 0) newer = [await logIn("andrew"), await logIn("andrew")];
+        return reply;
+      },
+      eval: (...command) => redis.eval(...command),
+    };
+    const listing = new UserSessions({ redis: whileListing, prefix, timeoutMs: 60_000 });
+    const handles = (await listing.listSessions("andrew", { limit: 2 })).map(({ handle }) => handle);
+    assert.equal(newer.length, 2);
+    assert.deepEqual(handles, [sessions.handleOf(alive)]);
+  });
+
   test("leaves out a session that names another user, and does not end it", async () => {
     const { sessions, logIn, indexKey, entriesOf, isAlive } = openSessions();
     const hers = await logIn("barbara");
@@ -402,6 +422,27 @@ describe("what a user sees", () => {
     assert.equal(await sessions.endSessions("andrew"), 1);
   });
 
+  test("when one of many cannot be ended: an error, and all others are ended", async () => {
+    const { sessions, prefix, namesOf } = openSessions();
+    const count = 1200;
+    await Promise.all(
+      Array.from({ length: count }, (_, i) => sessions.createSession({ name: String(i) }, { user: "andrew" })),
+    );
+    let failures = 0;
+    const failing: RedisScripting = {
+      evalSha: (sha1, input) => {
+        if (input.arguments[0] !== "delete" || failures > 0) return redis.evalSha(sha1, input);
+        failures += 1;
+        return Promise.reject(new Error("CLUSTERDOWN Hash slot not served"));
+      },
+      eval: (...command) => redis.eval(...command),
+    };
+    const interrupted = new UserSessions({ redis: failing, prefix, timeoutMs: 60_000 });
+    await assert.rejects(interrupted.endSessions("andrew"), { name: "RedisUnavailableError", message: /CLUSTERDOWN/ });
+    assert.equal((await namesOf("andrew")).length, 1);
+    assert.equal(await sessions.endSessions("andrew"), 1);
+  });
+
   test("on a device that could not be signed out at once: its next rotation signs it out", async () => {
     const { sessions, logIn, indexKey, isAlive } = openSessions();
     const id = await logIn("andrew");
@@ -530,6 +571,17 @@ test("an index key that holds another type is an error, never an empty list or a
   assert.equal((await keys()).length, 2);
   assert.equal(await isAlive(id), true);
   assert.equal(await sessions.deleteSession(id), true);
+});
+
+test("a session whose deadline another program made unreadable can be rotated, and gets a new deadline", async () => {
+  const { sessions, logIn } = openSessions();
+  for (const deadline of ["abc", ""]) {
+    const id = await logIn("andrew");
+    await redis.hSet(sessions.keyOf(id), "session_deadline", deadline);
+    const newId = await sessions.rotateSession(id);
+    const session = await sessions.getSession(newId!);
+    assert.ok(session!.session_deadline >= now() + ABSOLUTE_TTL - 60);
+  }
 });
 
 test("a Redis that is unavailable is an error", async () => {
