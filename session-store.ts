@@ -453,7 +453,7 @@ else
   local values = call("HMGET", key, "session_ttl", "created_at", "last_accessed_at", "session_deadline")
   ttl, created, accessed, deadline = values[1], values[2], values[3], values[4]
 end
-ttl, deadline = tonumber(ttl), tonumber(deadline)
+ttl = tonumber(ttl)
 if not (ttl and ttl >= 1 and ttl <= 3153600000 and ttl % 1 == 0 and created and accessed) then return false end
 
 local result = 1
@@ -485,12 +485,13 @@ end
 local idle, left = ttl * 1000, call("PTTL", key)
 local resets = operation == "set_ttl"
 if not resets and operation ~= "peek" and operation ~= "take" and left <= idle - (idle > 1000 and 1000 or 500) then
-  resets = accessed < app_time or call("PEXPIRETIME", key) ~= (deadline or 0) * 1000
+  resets = accessed < app_time or call("PEXPIRETIME", key) ~= (tonumber(deadline) or 0) * 1000
 end
 
 -- Also repair an expiry that another program removed or moved beyond the idle timeout, and a session without a deadline.
 -- If the deadline has passed, PEXPIREAT deletes the key.
 if resets or left < 0 or left > idle or not deadline then
+  deadline = tonumber(deadline)
   if not (deadline and deadline >= 1 and deadline <= 1e11 and deadline % 1 == 0) then
     deadline = call("TIME")[1] + absolute_ttl -- the absolute timeout begins now
     call("HSET", key, "session_deadline", deadline)

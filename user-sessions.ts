@@ -106,7 +106,8 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
     const user = session.session_user;
     if (user === undefined) return (await this.rotate(id, newId, changes, timeLimit)) ? newId : null;
     const member = this.#memberOf(newId);
-    const entry = [member, String(session.session_deadline), "", this.#memberOf(id)];
+    const deadline = Number(session.session_deadline); // NaN if another program made it unreadable: then it begins anew
+    const entry = [member, deadline > 0 ? String(deadline) : "", String(this.absoluteTtl), this.#memberOf(id)];
     if (!(await this.#onIndex("add", user, entry, timeLimit))) {
       await this.#endMarked(user, id, timeLimit);
       return null;
@@ -263,8 +264,8 @@ local function remove_overdue()
   call("ZREMRANGEBYSCORE", key, 60 - now, now - 60)
 end
 
--- "add" and "confirm" take ARGV[2]: member, [3]: deadline, "" in a log-in, [4]: absolute timeout in a log-in, [5]: old
--- member in a rotation. They return 0 if the old or the new entry is marked, and "confirm" also if the new one is gone.
+-- "add" and "confirm" take ARGV[2]: member, [3]: deadline, or "" if it is not known, [4]: absolute timeout, [5]: old member
+-- in a rotation. They return 0 if the old or the new entry is marked, and "confirm" also if the new one is gone.
 if operation == "add" then
   remove_overdue()
   local old = ARGV[5] and tonumber(call("ZSCORE", key, ARGV[5]))
