@@ -1,17 +1,20 @@
 /**
- * What `npm test` runs: the checks, then `test/` (node:test) and `e2e/` (Playwright).
+ * What `npm test` runs: the checks, then `test/` (node:test) and `e2e/` (Playwright) at the same time.
  *
  *     npm test                   all tests for which one Redis is enough
  *     npm test -- test/store     only the tests in this folder or file; several may be named
- *     npm test -- --scale        all tests: also clusters and Sentinels, and the store and the HTTP contract on a cluster
+ *     npm test -- --scale        all tests: also clusters and Sentinels, and on a cluster the store, the race lab and the
+ *                                HTTP contract
  *
- * If both `redis-server` and `valkey-server` are installed, `test/store/` runs on each of them. The last line counts the
- * tests of both runners. The exit code is 1 if a test failed, or if a runner or a test file ran no test.
+ * If both `redis-server` and `valkey-server` are installed, the tests of the store run on each of them. The last line
+ * counts the tests of both runners. The exit code is 1 if a test failed, or if a runner or a test file ran no test.
  */
-import { execSync, spawnSync } from "node:child_process";
+import { execSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
+import { text } from "node:stream/consumers";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
 import { fileURLToPath } from "node:url";
@@ -20,6 +23,13 @@ import { findProgram } from "../demo/redis/find-program.mjs";
 
 const FILE_LIMIT_MS = 600_000; // a test file that takes longer is killed and counts as failed
 const CONCURRENCY = 2 * availableParallelism(); // most tests wait more than they compute
+const STORE_TESTS = ["test/store/", "test/users/"];
+const CLUSTER_TESTS = [
+  ...STORE_TESTS,
+  "test/http/contract.test.ts",
+  "test/http/race.test.ts",
+  "test/page/race-lab.test.ts",
+];
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 const { values, positionals: paths } = parseArgs({ allowPositionals: true, options: { scale: { type: "boolean" } } });
@@ -42,17 +52,16 @@ async function runTests() {
   if (nodeTests.length + pageTests.length === 0) throw new Error(`There is no test in ${paths.join(", ")}`);
   compileServer();
 
-  const testsIn = (/** @type {string} */ path) => nodeTests.filter((file) => file.startsWith(path));
-  await runNodeTests(nodeTests.filter((file) => !file.startsWith("test/scale/")));
+  const testsIn = (/** @type {string[]} */ ...places) =>
+    nodeTests.filter((file) => places.some((place) => file.startsWith(place)));
+  const scaleTests = testsIn("test/scale/");
+  const nodeRun = runNodeTests(nodeTests.filter((file) => !scaleTests.includes(file)));
+  await Promise.all([nodeRun, runPageTests(pageTests, nodeRun)]);
   if (findProgram("redis-server") && findProgram("valkey-server")) {
-    await runNodeTests(testsIn("test/store/"), { server: "valkey-server" });
+    await runNodeTests(testsIn(...STORE_TESTS), { server: "valkey-server" });
   }
-  if (values.scale || paths.length > 0) await runNodeTests(testsIn("test/scale/"), { concurrency: 1 });
-  if (values.scale) {
-    const tests = [...testsIn("test/store/"), ...testsIn("test/users/"), ...testsIn("test/http/contract.test.ts")];
-    await runNodeTests(tests, { server: "cluster", concurrency: 1 });
-  }
-  if (pageTests.length > 0) runPageTests(pageTests);
+  if (values.scale || paths.length > 0) await runNodeTests(scaleTests, { concurrency: 1 });
+  if (values.scale) await runNodeTests(testsIn(...CLUSTER_TESTS), { server: "cluster", concurrency: 1 });
 }
 
 /** @type {(root: string, extension: string) => string[]} */
@@ -90,12 +99,19 @@ async function runNodeTests(files, { server = "", concurrency = CONCURRENCY } = 
   for await (const line of events.compose(new spec())) process.stdout.write(line);
 }
 
-/** @type {(files: string[]) => void} */
-function runPageTests(files) {
+/**
+ * What Playwright prints follows the report of the other tests, so that the lines of the two do not mix.
+ *
+ * @type {(files: string[], otherTests: Promise<void>) => Promise<void>}
+ */
+async function runPageTests(files, otherTests) {
+  if (files.length === 0) return;
   const report = join(folder, "playwright.json");
-  const line = `npx playwright test --config e2e/playwright.config.ts --reporter=list,json ${files.join(" ")}`;
+  const args = ["playwright", "test", "--config", "e2e/playwright.config.ts", "--reporter=list,json", ...files];
   const env = { ...process.env, PLAYWRIGHT_JSON_OUTPUT_FILE: report };
-  const { status } = spawnSync(line, { shell: true, stdio: "inherit", env });
+  const child = spawn("npx", args, { stdio: ["ignore", "pipe", "inherit"], env });
+  const [output, [status]] = await Promise.all([text(child.stdout), once(child, "close"), otherTests]);
+  process.stdout.write(output);
   const { expected, unexpected, skipped } = JSON.parse(readFileSync(report, "utf8")).stats;
   counts.passed += expected;
   counts.skipped += skipped;
