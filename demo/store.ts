@@ -11,6 +11,7 @@ export interface StoreSettings {
   absoluteTtl: number;
   hashIds?: boolean;
   prefix?: string;
+  timeoutMs?: number;
 }
 
 /** When a session's key expires, by Redis' clock: the clock of this machine may be wrong. */

@@ -6,6 +6,8 @@ export default defineConfig({
   fullyParallel: true,
   forbidOnly: Boolean(process.env["CI"]),
   workers: 2,
+  timeout: 300_000, // guards against hanging, as does the limit of each expectation: the machine may be busy
+  expect: { timeout: 60_000 },
   use: { launchOptions: findBrowser() ?? {} },
   projects: [
     { name: "desktop", use: devices["Desktop Chrome"] },

@@ -31,6 +31,16 @@ async function openCluster() {
   return open(node, true, (user) => connectToCluster(node, user));
 }
 
+/** Runs the action while Redis takes commands and does not run them. */
+export async function whilePaused<Result>(redis: Client, action: () => Promise<Result>): Promise<Result> {
+  await Promise.all(redis.servers().map((server) => server.sendCommand(["CLIENT", "PAUSE", "60000", "ALL"])));
+  try {
+    return await action();
+  } finally {
+    await Promise.all(redis.servers().map((server) => server.sendCommand(["CLIENT", "UNPAUSE"])));
+  }
+}
+
 interface Address {
   host: string;
   port: number;

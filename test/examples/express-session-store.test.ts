@@ -11,7 +11,7 @@ import { ExpressSessionStore, type ExpressSessionStoreOptions } from "../../exam
 import { RedisUnavailableError } from "../../session-store.ts";
 import { Browser } from "../browser.ts";
 import { openRedis } from "../redis-connection.ts";
-import { newPrefix } from "../store-under-test.ts";
+import { newPrefix, NO_HURRY } from "../store-under-test.ts";
 import { until } from "../wait.ts";
 
 const { host, port, redis, connect, isCluster } = await openRedis();
@@ -21,7 +21,7 @@ type Data = Record<string, unknown>;
 /** A store with its operations as promises. */
 function openStore(options: Partial<ExpressSessionStoreOptions> = {}) {
   const prefix = options.prefix ?? newPrefix();
-  const store = new ExpressSessionStore({ redis, ...options, prefix });
+  const store = new ExpressSessionStore({ redis, ...NO_HURRY, ...options, prefix });
   return {
     store,
     prefix,

@@ -5,11 +5,11 @@ import * as fc from "fast-check";
 import { type CookieJar, headerJar, isCrossSite, RequestSession, SessionCookie } from "../../session-cookie.ts";
 import { RedisSessionStore, RedisUnavailableError } from "../../session-store.ts";
 import { openRedis } from "../redis-connection.ts";
-import { newPrefix } from "../store-under-test.ts";
+import { newPrefix, NO_HURRY } from "../store-under-test.ts";
 
 const { redis, connect } = await openRedis();
 const fields = { username: String, admin: Boolean, cart_items: Number };
-const store = new RedisSessionStore({ redis, prefix: newPrefix(), fields });
+const store = new RedisSessionStore({ redis, prefix: newPrefix(), fields, ...NO_HURRY });
 const cookie = new SessionCookie();
 const DEAD_ID = "x".repeat(43);
 

@@ -11,6 +11,7 @@ import { PASSWORD, RULES, USER, WITH_A_DATABASE } from "../redis-acl.ts";
 import { Browser } from "../browser.ts";
 import { spawnServerWith } from "../demo-process.ts";
 import { spawnRedis } from "../redis-process.ts";
+import { NO_HURRY } from "../store-under-test.ts";
 
 const COMMANDS = RULES.filter((rule) => rule.startsWith("+")).map((rule) => rule.slice(1));
 const OF_EVERYBODY = ["auth", "hello", "quit", "reset"];
@@ -28,7 +29,9 @@ async function asUser<Result>(
   const client = createClient({ username, password: PASSWORD, socket }).on("error", () => {}); // each command says so
   await client.connect();
   try {
-    return await action(new RedisSessionStore({ redis: client }), (...command) => client.sendCommand(command));
+    return await action(new RedisSessionStore({ redis: client, ...NO_HURRY }), (...command) =>
+      client.sendCommand(command),
+    );
   } finally {
     client.destroy();
   }
@@ -73,7 +76,7 @@ async function requestsThatFail(url: string): Promise<string[]> {
   for (const accept of ["*/*", "text/html"]) {
     const browser = new Browser(url);
     for (const [method, path, status] of requests) {
-      const body = method === "POST" ? { body: new URLSearchParams({ username: "ada", ttl: "500" }) } : {};
+      const body = method === "POST" ? { body: new URLSearchParams({ username: "ada", ttl: "500", rounds: "1" }) } : {};
       const reply = await browser.send(path, { method, headers: { accept }, ...body });
       const expected = method === "POST" && accept === "text/html" && status === 200 ? 303 : status;
       if (reply.status !== expected) failures.push(`${method} ${path} for ${accept}: ${reply.status}`);
@@ -88,7 +91,7 @@ async function requestsThatFailAs(username: string, database = 0): Promise<strin
   const login = { username, password: PASSWORD, database };
   const connection = await openRedis({ kind: "single", host: "127.0.0.1", port: redis.port, ...login });
   const { signal: stopping } = new AbortController();
-  const storeSettings = { ttl: 60, absoluteTtl: 2_592_000 };
+  const storeSettings = { ttl: 60, absoluteTtl: 2_592_000, ...NO_HURRY };
   const server = createDemoServer({ redis: connection, storeSettings, secureCookie: false, outages, stopping });
   try {
     await once(server.listen(0, "127.0.0.1"), "listening");

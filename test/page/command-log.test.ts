@@ -3,13 +3,13 @@ import { describe, test } from "node:test";
 import { CommandLog } from "../../demo/redis/command-log.ts";
 import { DemoStore } from "../../demo/store.ts";
 import { openRedis } from "../redis-connection.ts";
-import { newPrefix } from "../store-under-test.ts";
+import { newPrefix, NO_HURRY } from "../store-under-test.ts";
 
 const { redis } = await openRedis();
 
 function open() {
   const log = new CommandLog(redis);
-  const store = new DemoStore({ redis: log, ttl: 60, absoluteTtl: 1000, prefix: newPrefix() });
+  const store = new DemoStore({ redis: log, ttl: 60, absoluteTtl: 1000, prefix: newPrefix(), ...NO_HURRY });
   return {
     log,
     store,

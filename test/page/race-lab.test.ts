@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { RaceLab } from "../../demo/race-lab/race-lab.ts";
 import { RedisSessionStore, RedisUnavailableError } from "../../session-store.ts";
 import { openRedis } from "../redis-connection.ts";
-import { newPrefix } from "../store-under-test.ts";
+import { keysLike, newPrefix, NO_HURRY } from "../store-under-test.ts";
 
 const { redis, connect } = await openRedis();
 
@@ -14,14 +14,9 @@ function openLab({ absoluteTtl = 2_592_000, client = redis } = {}) {
     prefix,
     ttl: 1,
     absoluteTtl,
+    ...NO_HURRY,
   });
   return { lab: new RaceLab({ store, redis: client, absoluteTtl }), prefix };
-}
-
-async function keysOf(prefix: string): Promise<string[]> {
-  const keys: string[] = [];
-  for await (const some of redis.scanIterator({ MATCH: `${prefix}*`, COUNT: 10_000 })) keys.push(...some);
-  return keys;
 }
 
 describe("the race lab", () => {
@@ -44,7 +39,7 @@ describe("the race lab", () => {
   test("leaves no key behind", async () => {
     const { lab, prefix } = openLab();
     await lab.run(15);
-    assert.deepEqual(await keysOf(prefix), []);
+    assert.deepEqual(await keysLike(redis, `${prefix}*`), []);
   });
 
   test("takes each step on Redis, in the order that somebody chooses", async () => {
@@ -80,7 +75,7 @@ describe("the race lab", () => {
       await lab.takeStep("logout", id);
       await lab.takeStep("write", id);
       await lab.start();
-      const keys = await keysOf(prefix);
+      const keys = await keysLike(redis, `${prefix}*`);
       assert.equal(keys.length, 3);
       for (const key of keys) {
         const left = await redis.pTTL(key);

@@ -8,7 +8,7 @@ import type { Condition } from "../../demo/redis/script-call.ts";
 import { createScriptView, lineOf } from "../../demo/page/script-page.ts";
 import { RedisSessionStore, SESSION_SCRIPT } from "../../session-store.ts";
 import { openServer } from "../redis-connection.ts";
-import { newPrefix } from "../store-under-test.ts";
+import { newPrefix, NO_HURRY } from "../store-under-test.ts";
 
 const { redis, host, port } = await openServer();
 const monitor = await createClient({ socket: { host, port } })
@@ -52,7 +52,7 @@ function assertSame(commands: string[], steps: { command: string }[]) {
 /** A store whose last run of each operation is kept, as for the page. */
 function openStore({ absoluteTtl = 1000 } = {}) {
   const log = new CommandLog(redis);
-  const store = new RedisSessionStore({ redis: log, prefix: newPrefix(), ttl: 100, absoluteTtl });
+  const store = new RedisSessionStore({ redis: log, prefix: newPrefix(), ttl: 100, absoluteTtl, ...NO_HURRY });
   return { log, store, key: (id: string) => store.keyOf(id) };
 }
 

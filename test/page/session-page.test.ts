@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Browser } from "../browser.ts";
+import { costOf } from "../command-statistics.ts";
 import { openDemo } from "../demo-in-process.ts";
 
-const { openApp, costOf, redis } = await openDemo();
+const { openApp, redis } = await openDemo();
 const HTML = { accept: "text/html" };
 
 async function shownPage(browser: Browser): Promise<string> {
@@ -105,7 +106,7 @@ describe("what a click cost", () => {
     test(`is as many round trips as Redis counts, with the page load after it: POST ${path}`, async () => {
       const browser = await logInWithoutUser();
       let html = "";
-      const { roundTrips } = await costOf(async () => (html = await click(browser, path, form)));
+      const { roundTrips } = await costOf(redis, async () => (html = await click(browser, path, form)));
       const shown = costsOn(html);
       assert.deepEqual([shown.title, shown.roundTrips], [`POST ${path}, then GET /`, roundTrips]);
     });
@@ -114,7 +115,7 @@ describe("what a click cost", () => {
   test("is as many round trips as Redis counts when the page is only loaded", async () => {
     const browser = await logInWithoutUser();
     let html = "";
-    const { roundTrips } = await costOf(async () => (html = await shownPage(browser)));
+    const { roundTrips } = await costOf(redis, async () => (html = await shownPage(browser)));
     const shown = costsOn(html);
     assert.deepEqual([shown.title, shown.roundTrips], ["GET /", roundTrips]);
   });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { type RedisScripting, RedisSessionStore, type RedisSessionStoreOptions } from "../../session-store.ts";
-import { commandsDuring } from "../command-statistics.ts";
+import { costOf } from "../command-statistics.ts";
 import { openRedis } from "../redis-connection.ts";
 import { assertExpiries, openStore, snapshot } from "../store-under-test.ts";
 import type { Run } from "./every-operation.ts";
@@ -16,7 +16,7 @@ async function assertRejects(name: string, message: RegExp | string, run: Run) {
   const id = await plain.createSession({ page_views: 5 }, { ttl: 50 });
   await redis.expire(key(id), 20);
   const before = await snapshot(redis, key(id));
-  const commands = await commandsDuring(redis, () => assert.rejects(run(plain, id), { name, message }));
+  const { commands } = await costOf(redis, () => assert.rejects(run(plain, id), { name, message }));
   assert.deepEqual(commands, {});
   assert.deepEqual(await snapshot(redis, key(id)), before);
   assert.deepEqual(await redis.keys(`${prefix}*`), [key(id)]);

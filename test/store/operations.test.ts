@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { describe, test } from "node:test";
 import { RedisSessionStore } from "../../session-store.ts";
-import { commandsDuring } from "../command-statistics.ts";
+import { costOf } from "../command-statistics.ts";
 import { openRedis } from "../redis-connection.ts";
 import { assertExpiries, LONG_AGO, neglect, openStore, snapshot } from "../store-under-test.ts";
 import { onSession, SOME_ID, storedSession } from "./every-operation.ts";
@@ -310,7 +310,7 @@ describe("what is not a session", () => {
     const id = await plain.createSession();
     const texts = ["", id.slice(1), `${id}A`, `${id}\n`, `\n${id}`, `/${id.slice(1)}`, `é${id.slice(1)}`];
     const foreign: unknown[] = [...texts, "A".repeat(2 ** 20), [id], { toString: () => id }, null, undefined, 43];
-    const commands = await commandsDuring(redis, async () => {
+    const { commands } = await costOf(redis, async () => {
       for (const [operation, run, none] of onSession) {
         for (const other of foreign) {
           assert.equal(await run(plain, other as string), none, `${operation} of ${typeof other}`);

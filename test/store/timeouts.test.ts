@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { commandsDuring } from "../command-statistics.ts";
+import { costOf } from "../command-statistics.ts";
 import { openRedis } from "../redis-connection.ts";
 import { LONG_AGO, neglect, openStore, snapshot } from "../store-under-test.ts";
 import { onSession, peeks, refreshing, SOME_ID, storedSession } from "./every-operation.ts";
@@ -52,9 +52,7 @@ describe("the idle timeout", () => {
     const { plain, key } = openStore(redis, { ttl: 600 });
     const id = await plain.createSession();
     await neglect(redis, key(id), 50);
-    const commands = await commandsDuring(redis, () =>
-      Promise.all(Array.from({ length: 20 }, () => plain.getSession(id))),
-    );
+    const { commands } = await costOf(redis, () => Promise.all(Array.from({ length: 20 }, () => plain.getSession(id))));
     assert.deepEqual([commands["evalsha"], commands["pexpire"], commands["hset"]], [20, 1, 1]);
   });
 
@@ -155,7 +153,7 @@ describe("the absolute timeout", () => {
     await redis.pExpireAt(key(SOME_ID), await deadlineOf(key(SOME_ID)));
     assert.notEqual((await plain.getSession(SOME_ID))!.last_accessed_at, LONG_AGO);
     const start = Date.now();
-    const commands = await commandsDuring(redis, async () => {
+    const { commands } = await costOf(redis, async () => {
       for (let i = 0; i < 100; i++) await plain.getSession(SOME_ID);
     });
     const seconds = Math.ceil((Date.now() - start) / 1000);

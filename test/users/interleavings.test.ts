@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 import { RedisUnavailableError } from "../../session-store.ts";
 import { SessionRevokedError, UserSessions } from "../../user-sessions.ts";
 import { openRedis } from "../redis-connection.ts";
-import { newPrefix } from "../store-under-test.ts";
+import { newPrefix, NO_HURRY } from "../store-under-test.ts";
 import {
   ConnectionLostError,
   forEverySchedule,
@@ -21,14 +21,14 @@ const LONGEST_OPERATION = 7; // commands
 const NO_TIME_LIMIT = 600_000; // a command is held back as long as the schedule wants
 
 // Every node caches the scripts, so that each step of an operation is one command: no EVAL follows a refused EVALSHA.
-const store = new UserSessions({ redis, prefix: newPrefix() });
+const store = new UserSessions({ redis, prefix: newPrefix(), ...NO_HURRY });
 const users = Array.from({ length: 50 }, (_, i) => `user-${i}`);
 await Promise.all(users.map((user) => store.createSession({}, { user })));
 
 /** One run of a scenario: sessions by name, as in the model. */
 class Run {
   readonly prefix = newPrefix();
-  readonly direct = new UserSessions({ redis, prefix: this.prefix });
+  readonly direct = new UserSessions({ redis, prefix: this.prefix, ...NO_HURRY });
   /** The IDs that were given out, by the name of their session. */
   readonly ids = new Map<string, string>();
   readonly #parents = new Map<string, string>();

@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 import { isSessionId, type RedisScripting, RedisUnavailableError } from "../../session-store.ts";
 import { SessionRevokedError, UserSessions } from "../../user-sessions.ts";
 import { openRedis, openServer } from "../redis-connection.ts";
-import { assertExpiries, neglect, newPrefix } from "../store-under-test.ts";
+import { assertExpiries, keysLike, neglect, newPrefix, NO_HURRY } from "../store-under-test.ts";
 import { type HeldConnection, runInterleaved } from "./scheduler.ts";
 
 const { redis, connect } = await openRedis();
@@ -12,18 +12,13 @@ const ABSOLUTE_TTL = 2_592_000;
 
 function openSessions({ hashIds = false, absoluteTtl = ABSOLUTE_TTL, prefix = newPrefix() } = {}) {
   const fields = { name: String, page_views: Number };
-  const sessions = new UserSessions({ redis, prefix, ttl: 60, absoluteTtl, hashIds, fields, timeoutMs: 60_000 });
+  const sessions = new UserSessions({ redis, prefix, ttl: 60, absoluteTtl, hashIds, fields, ...NO_HURRY });
   const logIn = (user: string, name = "") => sessions.createSession({ name }, { user });
   const namesOf = async (user: string) => (await sessions.listSessions(user)).map(({ session }) => session.name);
   const indexKey = (user: string) => `${prefix}user:${digestOf(user)}`;
   const entriesOf = (user: string) => redis.zRange(indexKey(user), 0, -1);
+  const keys = () => keysLike(redis, `${prefix}*`);
   return { sessions, prefix, logIn, namesOf, indexKey, entriesOf, keys, isAlive };
-
-  async function keys(): Promise<string[]> {
-    const found: string[] = [];
-    for await (const some of redis.scanIterator({ MATCH: `${prefix}*`, COUNT: 10_000 })) found.push(...some);
-    return found;
-  }
 
   async function isAlive(id: string): Promise<boolean> {
     return (await sessions.getTtl(id)) !== null;
@@ -181,7 +176,7 @@ describe("listSessions", () => {
       },
       eval: (...command) => redis.eval(...command),
     };
-    const measured = new UserSessions({ redis: measuring, prefix, timeoutMs: 60_000 });
+    const measured = new UserSessions({ redis: measuring, prefix, ...NO_HURRY });
     assert.equal((await measured.listSessions("andrew", { limit: 10 })).length, 10);
     assert.ok(longest <= 20, `a reply of ${longest} values`);
     assert.equal((await sessions.listSessions("andrew")).length, 300);
@@ -366,7 +361,7 @@ describe("what a user sees", () => {
       redis,
       [
         (connection) =>
-          new UserSessions({ redis: connection, prefix, timeoutMs: 60_000 })
+          new UserSessions({ redis: connection, prefix, ...NO_HURRY })
             .createSession({}, { user: "andrew" })
             .catch((error: unknown) => attempts.push(error)),
         (connection) => connection.hold(() => sessions.endSessions("andrew")),
@@ -401,7 +396,7 @@ describe("what a user sees", () => {
 
   test("who looks at the list while a log-in of over a minute comes to its end: the new session stays in it", async () => {
     const { sessions, prefix, namesOf, indexKey } = openSessions();
-    const storeOn = (connection: HeldConnection) => new UserSessions({ redis: connection, prefix, timeoutMs: 60_000 });
+    const storeOn = (connection: HeldConnection) => new UserSessions({ redis: connection, prefix, ...NO_HURRY });
     const makeOld = async () => {
       const [member] = await redis.zRange(indexKey("andrew"), 0, -1);
       await redis.zAdd(indexKey("andrew"), { score: now() + 1000, value: member! });
