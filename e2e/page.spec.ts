@@ -192,7 +192,7 @@ test("weighs less than 60 KB in all, with everything open", async ({ page, conte
   await fresh.goto("/");
   await expect(marks(fresh)).toHaveCount(1);
   const sizes = await Promise.all(Array.from(files.values(), async (body) => (await body).length));
-  expect(sizes.length).toBeGreaterThanOrEqual(6); // the page, a style sheet, four scripts
+  expect(sizes.length).toBeGreaterThanOrEqual(5); // the page, a style sheet, three scripts
   expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(60_000);
 });
 
@@ -305,6 +305,19 @@ test("notices the session that another tab started", async ({ page, context, sta
   await expect(said(tab, "New session ID.")).toBeVisible();
   const cookie = (await context.cookies()).find(({ name }) => name === "sid");
   await expect(page.getByRole("region", { name: "Your browser" })).toContainText(`sid=${cookie!.value}`);
+});
+
+test("notices a log-in in another tab while it has no session", async ({ page, context, start }) => {
+  await page.goto("/");
+  await expect(said(page, "You have no session.")).toBeVisible();
+  const tab = await context.newPage();
+  await start(tab, { username: "second" });
+  await expect(field(page, "username")).toHaveText("second");
+  await expect(marks(page).last()).toHaveAccessibleName("In another tab: the session starts, TTL 60 s");
+  await tab.getByRole("button", { name: /^Log out/ }).click();
+  await expect(said(page, "You have no session.").or(said(page, "Session ended."))).toBeVisible();
+  await start(tab, { username: "third" });
+  await expect(field(page, "username")).toHaveText("third");
 });
 
 test.describe("while the server is down", () => {

@@ -46,6 +46,14 @@ test("shows a session expire, with nobody touching the page", async ({ page, con
   await expect(field(page, "session_ttl")).toHaveText("2");
 });
 
+test("offers the timeouts of the session that ended again", async ({ page, context, redis, start }) => {
+  await start(page, { ttl: 45, absoluteTimeout: "5 min" });
+  await redis.remove(context);
+  await expect(said(page, "Session ended.")).toBeVisible();
+  await expect(page.getByRole("radio", { name: "5 min" })).toBeChecked();
+  await expect(page.getByLabel("Idle timeout (TTL) in seconds")).toHaveValue("45");
+});
+
 test("looks without extending the session", async ({ page, context, redis, start }) => {
   await start(page, { ttl: 30 });
   const before = await redis.timeLeft(context);

@@ -80,7 +80,7 @@ test("names the request of a mark that is pointed at or focused", async ({ page,
 
 test("says in words what it shows", async ({ page, start }) => {
   await start(page, { ttl: 30 });
-  await page.getByRole("button", { name: "Change the TTL or to 10 s" }).click();
+  await page.getByRole("button", { name: "10 s" }).click();
   await expect(page.getByRole("group", { name: "Timeline" })).toHaveAccessibleDescription(
     "In the last two minutes: POST /login: the session starts, TTL 30 s; POST /ttl: the idle timeout is now 10 s.",
   );

@@ -35,6 +35,26 @@ test("notices a session that begins in another browser, ends it, and the other b
   await elsewhere.close();
 });
 
+test("asks for the session and the list together, once a second", async ({ page, start }) => {
+  await start(page, { username: "user-e" });
+  await expect(items(page)).toHaveCount(1);
+  const requests: string[] = [];
+  page.on("request", (request) => requests.push(request.url().replace(/^.*\/\/[^/]+/, "")));
+  await expect.poll(() => requests.length).toBe(3);
+  expect(new Set(requests)).toEqual(new Set(["/session?refresh=false&sessions=true"]));
+});
+
+test("shows how long another browser's session has, by the second", async ({ page, browser, url, start }) => {
+  const elsewhere = await browser.newContext({ baseURL: url });
+  await start(await openElsewhere(elsewhere), { username: "user-f", ttl: 500 });
+  await start(page, { username: "user-f" });
+  const other = items(page).filter({ hasText: "Another browser" });
+  await expect(other).toContainText(/ 49\d s left/);
+  const before = await other.locator(".ttl").textContent();
+  await expect(other.locator(".ttl")).not.toHaveText(before!);
+  await elsewhere.close();
+});
+
 test("ends all other sessions of the user, and nobody else's", async ({ page, browser, url, start }) => {
   await start(page, { username: "user-b" });
   const contexts = await Promise.all(Array.from({ length: 3 }, async () => browser.newContext({ baseURL: url })));
@@ -59,7 +79,7 @@ test.describe("without JavaScript", () => {
     const elsewhere = await browser.newContext({ baseURL: url, javaScriptEnabled: false });
     const other = await openElsewhere(elsewhere);
     await start(other, { username: "user-d" });
-    await page.reload();
+    await list(page).getByRole("link", { name: "List them" }).click();
     await list(page)
       .getByRole("button", { name: /^End the session of another browser/ })
       .click();

@@ -1,12 +1,14 @@
 /*
  * The page in the browser. Its forms work without this script, which sends them without a reload, counts the time down,
- * draws the timeline, and peeks each second at what Redis holds. A peek never extends the session. All HTML comes from
- * the server.
+ * draws the timeline, and peeks each second at what Redis holds: the session, and the list of its user's sessions. A
+ * peek never extends the session. All HTML comes from the server.
  */
 
 const POLL_MS = 1000;
 const DRAW_MS = 100;
 const CALM_DRAW_MS = 1000;
+/** Until the first peek after a page load, which brings the list of sessions. */
+const FIRST_PEEK_MS = 100;
 /** Redis may delete a key some milliseconds late, so the session is asked for again soon. */
 const RETRY_END_MS = 100;
 /** Between what Redis says and what the page shows, apart from the rounding of the TTL to whole seconds. */
@@ -19,6 +21,8 @@ const MAX_COSTS = 6;
  *
  * @typedef {{ request: string, kind: Observation["kind"], isUnasked?: boolean }} Cause
  */
+
+/** @typedef {{ handle: string, last_accessed_at: string, ttl: number }} ListedSession */
 
 /** @type {Record<string, Observation["kind"]>} */
 const KIND_OF_FORM = { "/login": "start", "/ttl": "ttl", "/rotate": "rotate" };
@@ -43,13 +47,18 @@ let poll = new AbortController();
 let nextPoll;
 /** Until the reply to a form is here, no other form is sent. */
 let isSending = false;
-let isWaitingForRedis = false;
+
+/** The page of the script and error pages show nothing that changes, but that Redis is unavailable. */
+const isWatching = document.querySelector("#session, [data-status='503']") !== null;
 
 /** @param {string} id */
 const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 const mainElement = () => /** @type {HTMLElement} */ (document.querySelector("main"));
 const session = () => document.getElementById("session");
 const isLive = () => session()?.dataset["state"] === "live";
+const isOutage = () => !byId("outage").hidden;
+/** Stands in the place of the list of sessions, until that is read. */
+const listLink = () => document.getElementById("list-sessions");
 const expiresAt = () => Math.min(ends.idle, ends.absolute);
 
 /** @type {typeof import("./timeline.js")} */
@@ -71,34 +80,48 @@ function show(newMain, cause) {
   const wasLive = isLive();
   const oldMain = mainElement();
   const oldFields = shownFields();
-  const focusedId = oldMain.contains(document.activeElement) ? document.activeElement?.id : undefined;
   const isAttributesOpen = oldMain.querySelector(".attributes")?.hasAttribute("open") ?? false;
 
-  if (timelineFigure) newMain.querySelector("#timeline")?.replaceWith(timelineFigure);
   newMain.querySelector(".attributes")?.toggleAttribute("open", isAttributesOpen);
-  keepCosts(newMain, oldMain, cause);
-  keepRace(newMain, oldMain, cause);
-  oldMain.replaceWith(newMain);
+  keepFocus(() => {
+    if (timelineFigure) newMain.querySelector("#timeline")?.replaceWith(timelineFigure);
+    keepList(newMain, oldMain);
+    keepCosts(newMain, oldMain, cause);
+    keepRace(newMain, oldMain, cause);
+    oldMain.replaceWith(newMain);
+  });
 
   if (oldFields.size > 0) markChanges(oldFields);
-  if (focusedId !== undefined) (document.getElementById(focusedId) ?? byId("you")).focus();
   begin();
-  if (!cause.isUnasked || !isLive()) announce();
+  if (!cause.isUnasked || isLive() !== wasLive) announce();
   if (isLive()) observe(cause);
   else if (wasLive) recordEnd(cause.request === "POST /logout" ? "logout" : reasonOfEnd());
 }
 
-/** Starts to live with what the page shows now. */
+/**
+ * Gives the focus back to the element that had it, or to the one in its place.
+ *
+ * @param {() => void} change
+ */
+function keepFocus(change) {
+  const focused = /** @type {HTMLElement} */ (document.activeElement);
+  const isInside = mainElement().contains(focused);
+  change();
+  if (isInside && document.activeElement !== focused) {
+    (focused.isConnected ? focused : (document.getElementById(focused.id) ?? byId("you"))).focus();
+  }
+}
+
+/** Takes over what the page shows now. */
 function begin() {
   generation += 1;
-  clearTimeout(nextPoll);
   if (isLive()) {
     const now = performance.now();
     const [idle = 0, absolute = 0] = clocks().map((clock) => now + Number(clock.dataset["left"]));
     ends = { idle, absolute };
     lastSeenAt = now;
-    pollLater();
   }
+  pollLater();
   showWhetherItReads();
 }
 
@@ -140,24 +163,32 @@ function reasonOfEnd() {
 /** Asks again in a second, or just when the session should end. */
 function pollLater() {
   clearTimeout(nextPoll);
-  const untilEnd = expiresAt() - performance.now();
-  const delay = untilEnd < -POLL_MS ? POLL_MS : Math.min(Math.max(untilEnd, 0) + RETRY_END_MS / 2, POLL_MS);
-  nextPoll = setTimeout(pollNow, delay);
+  nextPoll = setTimeout(pollNow, pollDelay());
 }
 
-/** Asks what Redis holds, without using the session. */
+function pollDelay() {
+  if (isOutage() || !isLive()) return POLL_MS;
+  if (listLink() !== null) return FIRST_PEEK_MS;
+  const untilEnd = expiresAt() - performance.now();
+  return untilEnd < -POLL_MS ? POLL_MS : Math.min(Math.max(untilEnd, 0) + RETRY_END_MS / 2, POLL_MS);
+}
+
+/** Asks what Redis holds, without using the session. Without a session to ask for, asks whether an outage is over. */
 function peek() {
   return ask(async (signal, isOutdated) => {
     const sentAt = performance.now();
-    const response = await fetch("/session?refresh=false", { headers: { Accept: "application/json" }, signal });
-    const { error, authenticated, session_id, session: fields, ttl } = await response.json();
+    const isWaiting = session() === null || (isOutage() && !isLive());
+    const address = isWaiting ? "/healthz" : "/session?refresh=false&sessions=true";
+    const response = await fetch(address, { headers: { Accept: "application/json" }, signal });
+    const reply = await response.json();
     if (isOutdated()) return;
-    showOutage(response.ok ? "" : error);
+    if (session() === null) return response.ok ? location.reload() : undefined;
+    showOutage(response.ok ? "" : reply.error);
     if (!response.ok) return;
-    if (!authenticated) showEnd();
-    else if (session_id !== session()?.dataset["sessionId"] || isNews(fields, ttl, sentAt))
-      await showNews(signal, isOutdated);
-    else seePeek();
+    if (!reply.authenticated) return isLive() ? showEnd() : undefined;
+    if (isNews(reply, sentAt)) return showNews(signal, isOutdated);
+    seePeek();
+    await showList(reply.sessions, signal, isOutdated);
   });
 }
 
@@ -172,7 +203,7 @@ function seePeek() {
 /** Reads the session, as a page load does: that resets the idle timeout. */
 function read() {
   return ask(async (signal, isOutdated) => {
-    const response = await fetch("/", { headers: { Accept: "text/html" }, signal });
+    const response = await fetch("/?sessions=true", { headers: { Accept: "text/html" }, signal });
     const newMain = mainIn(await response.text());
     if (isOutdated()) return;
     const isUsable = response.ok && newMain !== null;
@@ -187,7 +218,7 @@ function read() {
  * @param {(signal: AbortSignal, isOutdated: () => boolean) => Promise<void>} request
  */
 async function ask(request) {
-  if (document.hidden || isSending || !isLive()) return;
+  if (document.hidden || isSending || !isWatching) return;
   const from = generation;
   poll = new AbortController();
   const { signal } = poll;
@@ -197,17 +228,17 @@ async function ask(request) {
   } catch {
     if (!isOutdated()) showOutage("The server does not answer. This page keeps trying.");
   }
-  if (!isOutdated() && isLive()) pollLater();
+  if (!isOutdated()) pollLater();
 }
 
 /**
  * Whether Redis holds something else than the page shows.
  *
- * @param {Record<string, string>} fields
- * @param {number} ttl in seconds, rounded up
+ * @param {{ session_id: string, session: Record<string, string>, ttl: number }} reply `ttl` in seconds, rounded up
  * @param {number} sentAt
  */
-function isNews(fields, ttl, sentAt) {
+function isNews({ session_id, session: fields, ttl }, sentAt) {
+  if (session_id !== session()?.dataset["sessionId"] || !isLive()) return true;
   const shown = shownFields();
   const held = Object.entries(fields).filter(([field]) => field !== "ttl");
   const isTooEarly = ttl * 1000 < expiresAt() - performance.now() - CLOCK_TOLERANCE_MS;
@@ -224,11 +255,42 @@ function isNews(fields, ttl, sentAt) {
  * @param {() => boolean} isOutdated
  */
 async function showNews(signal, isOutdated) {
-  const response = await fetch("/?refresh=false", { headers: { Accept: "text/html" }, signal });
-  const newMain = mainIn(await response.text());
-  if (!response.ok || newMain === null || isOutdated()) return;
+  const newMain = await peekAtPage(signal);
+  if (newMain === null || isOutdated()) return;
   newMain.querySelector("#costs")?.replaceChildren();
-  showKeepingInput(newMain, { request: "GET /?refresh=false", kind: "peek", isUnasked: true });
+  /** @type {Cause} */
+  const cause = isLive()
+    ? { request: "GET /?refresh=false", kind: "peek" }
+    : { request: "In another tab", kind: "start" };
+  showKeepingInput(newMain, { ...cause, isUnasked: true });
+}
+
+/**
+ * Shows the sessions of the user, and of those that are shown already the times.
+ *
+ * @param {ListedSession[] | undefined} sessions Undefined if Redis cannot list them.
+ * @param {AbortSignal} signal
+ * @param {() => boolean} isOutdated
+ */
+async function showList(sessions, signal, isOutdated) {
+  const items = Array.from(/** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("#devices li")));
+  const isSame = items.map(({ dataset }) => dataset["handle"]).join() === sessions?.map(({ handle }) => handle).join();
+  if (isSame) {
+    for (const [place, { last_accessed_at, ttl }] of (sessions ?? []).entries()) {
+      setText(items[place], ".accessed", last_accessed_at.slice(11, 19));
+      setText(items[place], ".ttl", String(ttl));
+    }
+  } else if (sessions !== undefined || listLink() !== null) {
+    const newList = (await peekAtPage(signal))?.querySelector("#devices");
+    if (newList && !isOutdated()) keepFocus(() => byId("devices").replaceWith(newList));
+  }
+}
+
+/** @param {AbortSignal} signal */
+async function peekAtPage(signal) {
+  const response = await fetch("/?refresh=false&sessions=true", { headers: { Accept: "text/html" }, signal });
+  const newMain = mainIn(await response.text());
+  return response.ok ? newMain : null;
 }
 
 /**
@@ -251,8 +313,7 @@ function showEnd() {
   const newMain = /** @type {Element} */ (mainElement().cloneNode(true));
   newMain.querySelector("#session")?.replaceWith(template.content.cloneNode(true));
   for (const news of newMain.querySelectorAll(`.news:not([data-reason="${reason}"])`)) news.remove();
-  const when = newMain.querySelector(".when");
-  if (when) when.textContent = ` at ${new Date().toLocaleTimeString()}`;
+  setText(newMain, ".when", ` at ${new Date().toLocaleTimeString()}`);
   newMain.querySelector("#costs")?.replaceChildren();
   show(newMain, { request: "GET /session?refresh=false", kind: "peek" });
 }
@@ -262,7 +323,7 @@ function draw() {
   const now = performance.now();
   for (const clock of clocks()) {
     const left = Math.max(0, ends[clock.classList.contains("idle") ? "idle" : "absolute"] - now);
-    /** @type {HTMLElement} */ (clock.querySelector(".left")).textContent = formatLeft(left);
+    setText(clock, ".left", formatLeft(left));
     /** @type {HTMLProgressElement} */ (clock.querySelector("progress")).value = left;
   }
   if (timelineFigure && chart) {
@@ -299,25 +360,8 @@ async function send(form, submitter) {
     showOutage("The server does not answer. Try again in a moment.");
   }
   isSending = false;
-  if (isLive()) pollLater();
-  else if (!byId("outage").hidden) void waitForRedis();
+  pollLater();
 }
-
-/** Removes the words about an outage once it is over. A page that is nothing but such words is loaded again. */
-async function waitForRedis() {
-  if (isWaitingForRedis) return;
-  isWaitingForRedis = true;
-  while (!(await isHealthy())) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  isWaitingForRedis = false;
-  if (session() === null) location.reload();
-  else showOutage("");
-}
-
-const isHealthy = () =>
-  fetch("/healthz").then(
-    ({ ok }) => ok,
-    () => false,
-  );
 
 document.addEventListener("visibilitychange", () => {
   draw();
@@ -333,7 +377,7 @@ readsSwitch?.addEventListener("change", () => {
 function pollNow() {
   clearTimeout(nextPoll);
   poll.abort();
-  void (readsEachSecond() ? read() : peek());
+  void (readsEachSecond() && isLive() ? read() : peek());
 }
 
 /** While the switch is on, the page does not say that watching changes nothing. */
@@ -374,6 +418,17 @@ function keepCosts(newMain, oldMain, { request, kind }) {
 }
 
 /**
+ * Keeps the list of the user's sessions, if the new page has none: the next peek tells whether it has changed.
+ *
+ * @param {Element} newMain
+ * @param {Element} oldMain
+ */
+function keepList(newMain, oldMain) {
+  const oldList = oldMain.querySelector("#devices");
+  if (oldList && newMain.querySelector("#list-sessions")) newMain.querySelector("#devices")?.replaceWith(oldList);
+}
+
+/**
  * Keeps the race lab with the steps that were taken in it, and puts the result of a race, or a mistake, into it.
  *
  * @param {Element} newMain
@@ -409,6 +464,16 @@ function shownFields() {
   return new Map(rows.map((row) => [row.dataset["field"] ?? "", row.querySelector("td")?.textContent ?? ""]));
 }
 
+/**
+ * @param {Element | undefined} parent
+ * @param {string} selector
+ * @param {string} text
+ */
+function setText(parent, selector, text) {
+  const element = parent?.querySelector(selector);
+  if (element) element.textContent = text;
+}
+
 /** @param {number} ms */
 function formatLeft(ms) {
   return ms < 10_000 ? `${(ms / 1000).toFixed(1)} s` : formatSeconds(ms);
@@ -423,4 +488,3 @@ function showOutage(text) {
 setInterval(draw, matchMedia("(prefers-reduced-motion: reduce)").matches ? CALM_DRAW_MS : DRAW_MS);
 begin();
 if (isLive()) observe({ request: "GET /", kind: "use" });
-if (mainElement().dataset["status"] === "503") void waitForRedis();

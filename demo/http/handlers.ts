@@ -1,9 +1,9 @@
 import { isSessionId, RedisUnavailableError } from "../../session-store.ts";
 import { SessionRevokedError } from "../../user-sessions.ts";
-import { type Device, listDevices } from "../devices.ts";
+import { listDevices } from "../devices.ts";
 import type { Notice } from "../page/notices.ts";
 import type { Page } from "../page/render.ts";
-import { MAX_DEVICES } from "../page/view-model.ts";
+import { MAX_DEVICES, type PageState } from "../page/view-model.ts";
 import type { Redis } from "../redis/connect.ts";
 import { checkHealth } from "../redis/health.ts";
 import type { DemoSession } from "../store.ts";
@@ -67,7 +67,11 @@ export class Handlers {
     const { store, sessionId } = context;
     const session = await store.getSession(sessionId, { refreshTtl: refreshesTtl(context) });
     if (sessionId === undefined || session === null) return jsonReply({ authenticated: false, session: null });
-    return jsonReply(toJson(sessionId, session));
+    const devices = await this.#devicesOf(context, session);
+    return jsonReply({
+      ...toJson(sessionId, session),
+      ...(Array.isArray(devices) && { sessions: devices.slice(0, MAX_DEVICES) }),
+    });
   }
 
   /** A mistake in a form that a browser sent is shown on the page, where it can be corrected. */
@@ -132,13 +136,13 @@ export class Handlers {
     const { user } = await requireSession(context);
     const isEnded = user !== undefined && (await context.store.endSession(user, lastIn(context.form, "handle")));
     if (!isEnded) throw new HttpError(404, "You have no such session");
-    return context.wantsHtml ? this.#redirectHome(context, "otherEnded", []) : jsonReply({ ended: 1 });
+    return context.wantsHtml ? this.#redirectHome(context, "otherEnded", [], DEVICES) : jsonReply({ ended: 1 });
   }
 
   async endOtherSessions(context: RequestContext): Promise<Reply> {
     const { id, user } = await requireSession(context);
     const ended = user === undefined ? 0 : await context.store.endSessions(user, { except: id });
-    return context.wantsHtml ? this.#redirectHome(context, "othersEnded", []) : jsonReply({ ended });
+    return context.wantsHtml ? this.#redirectHome(context, "othersEnded", [], DEVICES) : jsonReply({ ended });
   }
 
   async checkHealth({ store }: RequestContext): Promise<Reply> {
@@ -164,9 +168,9 @@ export class Handlers {
     return jsonReply({ ...toJson(id, session), ...json(result) }, 200, headers);
   }
 
-  #redirectHome({ method, path, commands }: RequestContext, notice: Notice, headers: string[]): Reply {
+  #redirectHome({ method, path, commands }: RequestContext, notice: Notice, headers: string[], part = ""): Reply {
     const flash = { notice, request: `${method} ${path}`, commands };
-    return redirectHome([...headers, "Set-Cookie", this.#dependencies.flashCookie.set(flash)]);
+    return redirectHome([...headers, "Set-Cookie", this.#dependencies.flashCookie.set(flash)], part);
   }
 
   async #renderPage(context: RequestContext, { refreshTtl, mistake }: { refreshTtl: boolean; mistake?: HttpError }) {
@@ -177,12 +181,12 @@ export class Handlers {
     ]);
     const shownFlash = refreshTtl ? flash : undefined;
     const cost = { request: `${method} ${path}`, commands: [...commands] }; // without the list of sessions below
-    const state = {
+    const state: PageState = {
       sessionId,
       key: sessionId === undefined ? undefined : store.keyOf(sessionId),
       session,
       clock,
-      devices: session === null ? [] : await this.#devicesOf(context, session),
+      devices: await this.#devicesOf(context, session),
       notice: shownFlash?.notice,
       mistake,
       race: shownFlash?.race,
@@ -197,10 +201,14 @@ export class Handlers {
     return { html: this.#dependencies.page.renderSession(state, port), session };
   }
 
-  /** Undefined if Redis cannot list them: on a cluster, the session itself may still be in reach. */
-  async #devicesOf({ store, sessionId = "" }: RequestContext, session: DemoSession): Promise<Device[] | undefined> {
+  /** Read only if the request asks for them, because that takes two more round trips. */
+  async #devicesOf(
+    { store, sessionId = "", query }: RequestContext,
+    session: DemoSession | null,
+  ): Promise<PageState["devices"]> {
+    if (session === null || query.get("sessions") !== "true") return "unread";
     return listDevices(store, sessionId, session.session_user, MAX_DEVICES + 1).catch((error: unknown) => {
-      if (error instanceof RedisUnavailableError) return undefined;
+      if (error instanceof RedisUnavailableError) return "unavailable"; // on a cluster, the session may still be there
       throw error;
     });
   }
@@ -212,6 +220,9 @@ export class Handlers {
 
 /** How many of a user's sessions are listed: anybody can be a guest, and log in any number of times. */
 const MAX_LISTED = 1000;
+
+/** The part of the page with the list of the user's sessions. */
+const DEVICES = "?sessions=true#devices";
 
 const toJson = (session_id: string, session: DemoSession) => ({
   authenticated: true,

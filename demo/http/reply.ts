@@ -21,10 +21,10 @@ export const htmlReply = (html: string, status = 200, headers: string[] = []): R
   body: html,
 });
 
-/** To the page, after a form. */
-export const redirectHome = (headers: string[], fragment = ""): Reply => ({
+/** To the page, after a form. `part`: the query and the fragment. */
+export const redirectHome = (headers: string[], part = ""): Reply => ({
   status: 303,
-  headers: ["Location", `/${fragment}`, ...NO_STORE, ...headers],
+  headers: ["Location", `/${part}`, ...NO_STORE, ...headers],
   body: "",
 });
 

@@ -21,7 +21,6 @@ export function loadAssets(): Asset[] {
   return [
     assetOf("style.css", "text/css; charset=utf-8", readWithoutComments("style.css")),
     assetOf("page.js", SCRIPT, readWithoutComments("page.js")),
-    assetOf("devices.js", SCRIPT, readWithoutComments("devices.js")),
     assetOf("timeline.js", SCRIPT, readWithoutComments("timeline.js")),
     assetOf("race.js", SCRIPT, readWithoutComments("race.js")),
     assetOf("icon.svg", "image/svg+xml", readFileSync(viewPath("icon.svg"))),
@@ -29,7 +28,7 @@ export function loadAssets(): Asset[] {
   ];
 }
 
-/** Comments that have lines of their own are a sixth of what a browser would load, and it needs none of them. */
+/** Comments on lines of their own are removed: they are a sixth of what a browser would load. */
 function readWithoutComments(name: string): Buffer {
   const comment = /^ *\/\*(?:(?!\*\/)[^])*\*\/\n/gm;
   return Buffer.from(readFileSync(viewPath(name), "utf8").replaceAll(comment, ""));

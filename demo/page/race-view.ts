@@ -1,10 +1,14 @@
 import { type RaceResult, type RoundHistory, WORK_MS } from "../race-lab/race-lab.ts";
+import { formField, type FormField, type Mistake } from "./form-field.ts";
+
+const DEFAULT_ROUNDS = 100;
 
 /** The values of `views/race.ejs`. */
 export interface RaceView {
   workMs: number;
-  /** Undefined before a race. */
-  rounds: number | undefined;
+  rounds: FormField;
+  /** The rounds that were run; undefined before a race. */
+  roundsRun: number | undefined;
   ways: RaceWay[];
 }
 
@@ -22,20 +26,33 @@ interface RaceWay {
   about: string;
   /** Undefined before a race. */
   revived: number | undefined;
+  note: string;
+  caption: string;
   rows: RaceRow[];
 }
 
-export function createRaceView(race: RaceResult | undefined): RaceView {
+/** `typedRounds`: what was typed into a form that was refused. */
+export function createRaceView(
+  race: RaceResult | undefined,
+  typedRounds: string | undefined,
+  mistake: Mistake | undefined,
+): RaceView {
   const history = race?.history ?? undefined;
+  const cameBack = (race?.plain.revived ?? 0) > 0;
   return {
     workMs: WORK_MS,
-    rounds: race?.rounds,
+    rounds: formField("rounds", typedRounds ?? race?.rounds ?? DEFAULT_ROUNDS, mistake),
+    roundsRun: race?.rounds,
     ways: [
       {
         id: "plain",
         title: "Plain commands",
         about: "HGETALL to read; HSET and PEXPIRE to write",
         revived: race?.plain.revived,
+        note: cameBack
+          ? "What came back holds the fields of the late write. A write of the whole session would bring the log-in back."
+          : "",
+        caption: history === undefined ? "" : "The first round in which the session came back",
         rows: history === undefined ? [] : rowsOf(history.plain),
       },
       {
@@ -43,6 +60,8 @@ export function createRaceView(race: RaceResult | undefined): RaceView {
         title: "This store",
         about: "getSession to read; incrementField to write",
         revived: race?.store.revived,
+        note: "",
+        caption: history === undefined ? "" : "The same round with this store",
         rows: history === undefined ? [] : rowsOf(history.store),
       },
     ],

@@ -1,23 +1,23 @@
 import type { Device } from "../devices.ts";
+import type { RaceResult } from "../race-lab/race-lab.ts";
 import type { DemoSession, KeyClock } from "../store.ts";
 import { type Cost, costOf, type RequestCost } from "./costs.ts";
+import { formField, type FormField, type Mistake, mistakeIn } from "./form-field.ts";
 import { NOTICES, type Notice } from "./notices.ts";
-import { createRaceView, type RaceView } from "./race-view.ts";
-import type { RaceResult } from "../race-lab/race-lab.ts";
 
 /** TTLs that are one click away, in seconds. */
 const TTL_CHOICES = [
-  { ttl: 10, label: "10 s" },
-  { ttl: 30, label: "30 s" },
-  { ttl: 60, label: "1 min" },
-  { ttl: 300, label: "5 min" },
-  { ttl: 1800, label: "30 min" },
+  { ttl: 10, text: "10 s" },
+  { ttl: 30, text: "30 s" },
+  { ttl: 60, text: "1 min" },
+  { ttl: 300, text: "5 min" },
+  { ttl: 1800, text: "30 min" },
 ];
 
 /** Absolute timeouts to choose from, besides that of the server. */
 const ABSOLUTE_CHOICES = [
-  { absoluteTtl: 60, label: "1 min" },
-  { absoluteTtl: 300, label: "5 min" },
+  { absoluteTtl: 60, text: "1 min" },
+  { absoluteTtl: 300, text: "5 min" },
 ];
 
 /** How many of a user's sessions the page shows. */
@@ -35,13 +35,6 @@ export interface PageSettings {
   absoluteTtl: number;
 }
 
-/** Why a form was refused. */
-export interface Mistake {
-  message: string;
-  /** Undefined if it is about the session and not about what was typed. */
-  field: string | undefined;
-}
-
 /** What a request came to, as far as the page shows it. */
 export interface PageState {
   /** The ID in the cookie; undefined without a cookie. */
@@ -50,8 +43,11 @@ export interface PageState {
   key: string | undefined;
   session: DemoSession | null;
   clock: KeyClock | undefined;
-  /** Those of the session's user, at most one more than `MAX_DEVICES`; undefined if Redis could not list them. */
-  devices: Device[] | undefined;
+  /**
+   * Those of the session's user, at most one more than `MAX_DEVICES`. `unread`: the request did not ask for them;
+   * `unavailable`: Redis could not list them.
+   */
+  devices: Device[] | "unread" | "unavailable";
   notice: Notice | undefined;
   mistake: Mistake | undefined;
   /** What was typed into the form that was refused. */
@@ -65,10 +61,10 @@ export interface PageState {
 export interface News {
   /** Shown in bold before the text. */
   heading: string;
-  /** Without its full stop: the page's script adds the time of an ending. */
+  /** Without its full stop: the page's script adds the time at which a session ended. */
   text: string;
   isBad: boolean;
-  /** For the page's script, which keeps one of the endings that it is given. */
+  /** For the page's script, which keeps one of the ends that it is given. */
   reason: "" | "idle" | "absolute" | "elsewhere" | "unknown";
 }
 
@@ -81,91 +77,108 @@ export interface Clock {
   text: string;
 }
 
-/** A text box, and what is wrong with its content. */
-export interface Box {
-  value: string | number;
+/** The cookie, as the browser holds it. */
+interface CookieView {
+  name: string;
+  value: string;
+  about: string;
+  attributes: { text: string; about: string }[];
+}
+
+/** The values of `views/ttl.ejs`. */
+interface TtlView extends FormField {
+  /** What the button beside the field says. */
+  verb: string;
+  or: string;
+  isMainButton: boolean;
+  largest: number;
+  choices: { ttl: number; text: string }[];
+}
+
+interface AbsoluteTtlView {
+  choices: { absoluteTtl: number; text: string }[];
+  chosen: number;
   mistake: string;
+}
+
+interface DeviceView {
+  handle: string;
+  current: boolean;
+  name: string;
+  created: string;
+  /** The time of day. */
+  createdTime: string;
+  accessedTime: string;
+  ttl: number;
+}
+
+/** The values of `views/devices.ejs`. */
+interface DevicesView {
+  isUnread: boolean;
+  items: DeviceView[];
+  hasOthers: boolean;
+  note: string;
 }
 
 /** The values of `views/session.ejs`: texts, numbers and lists of them. */
 export interface SessionView {
   state: "none" | "live" | "ended";
-  cookie: { name: string; value: string; isSecure: boolean };
-  key: string;
-  /** Whether the key holds the ID's digest in place of the ID. */
-  isKeyDigest: boolean;
+  /** Undefined if the browser has none. */
+  cookie: CookieView | undefined;
   news: News[];
-  username: Box;
-  ttl: Box;
-  largestTtl: number;
-  ttlChoices: { ttl: number; label: string }[];
-  absoluteChoices: { absoluteTtl: number; label: string; isChosen: boolean }[];
-  absoluteMistake: string;
-  clocks: Clock[];
+  username: FormField;
+  ttl: TtlView;
+  absoluteTtl: AbsoluteTtlView;
+  /** Empty if the browser has no cookie. */
+  key: string;
+  /** What Redis holds, or why it holds nothing. */
+  aboutRedis: string;
   fields: [name: string, value: string][];
-  /** Undefined if Redis could not list them. */
-  devices: Device[] | undefined;
-  /** Whether this user has more sessions than are shown. */
-  hasMoreDevices: boolean;
+  clocks: Clock[];
+  devices: DevicesView | undefined;
   costs: Cost[];
-  rounds: Box;
-  race: RaceView;
   /** For the page's script: what to show when this session ends. */
   ended: SessionView | undefined;
 }
 
 /** Computes all that the page shows of a session; the templates only place it. */
 export function createSessionView(settings: PageSettings, pageState: PageState): SessionView {
-  const { sessionId = "", key = "", mistake, typed, costs } = pageState;
+  const { sessionId, key = "", mistake, typed } = pageState;
   const { session, clocks } = liveSession(pageState);
+  const state = stateOf(pageState, session);
   const view: SessionView = {
-    state: stateOf(pageState, session),
-    cookie: { name: settings.cookieName, value: sessionId, isSecure: settings.isCookieSecure },
-    key,
-    isKeyDigest: !key.endsWith(sessionId),
+    state,
+    cookie: sessionId === undefined ? undefined : cookieView(settings, sessionId, session !== null),
     news: newsOf(pageState, session),
-    username: { value: typed.username ?? session?.username ?? "", mistake: mistakeIn("username", mistake) },
-    ttl: { value: typed.ttl ?? session?.session_ttl ?? settings.ttl, mistake: mistakeIn("ttl", mistake) },
-    largestTtl: settings.absoluteTtl,
-    ttlChoices: TTL_CHOICES.filter(({ ttl }) => ttl <= settings.absoluteTtl),
-    absoluteChoices: absoluteChoicesOf(settings, typed.absoluteTtl),
-    absoluteMistake: mistakeIn("absolute_ttl", mistake),
-    clocks,
+    username: formField("username", typed.username ?? session?.username ?? "", mistake),
+    ttl: ttlView(
+      settings,
+      session !== null,
+      formField("ttl", typed.ttl ?? session?.session_ttl ?? settings.ttl, mistake),
+    ),
+    absoluteTtl: absoluteTtlView(settings, Number(typed.absoluteTtl), mistake),
+    key,
+    aboutRedis: ABOUT_REDIS[state],
     fields: Object.entries((session ?? {}) as Record<string, string>).filter(([name]) => name !== "ttl"),
-    devices: pageState.devices?.slice(0, MAX_DEVICES),
-    hasMoreDevices: (pageState.devices?.length ?? 0) > MAX_DEVICES,
-    costs:
-      costs.length === 0
-        ? []
-        : [costOf(costs.toReversed(), session === null ? undefined : Number(session.session_ttl))],
-    rounds: { value: typed.rounds ?? pageState.race?.rounds ?? 100, mistake: mistakeIn("rounds", mistake) },
-    race: createRaceView(pageState.race),
+    clocks,
+    devices: session === null ? undefined : devicesView(pageState.devices, session.username ?? ""),
+    costs: costsOf(pageState, session),
     ended: undefined,
   };
-  return session === null ? view : { ...view, ended: endedView(view, session) };
+  if (session === null) return view;
+  if (!key.endsWith(sessionId ?? "")) view.aboutRedis = `${ABOUT_REDIS.live}; ${ABOUT_DIGEST}`;
+  view.ended = endedView(settings, view, session);
+  return view;
 }
 
-function absoluteChoicesOf({ absoluteTtl }: PageSettings, typed: string | undefined) {
-  const shorter = ABSOLUTE_CHOICES.filter((choice) => choice.absoluteTtl < absoluteTtl);
-  const choices = [...shorter, { absoluteTtl, label: durationText(absoluteTtl) }];
-  const chosen = choices.find((choice) => String(choice.absoluteTtl) === typed) ?? choices.at(-1);
-  return choices.map((choice) => ({
-    absoluteTtl: choice.absoluteTtl,
-    label: choice.label,
-    isChosen: choice === chosen,
-  }));
-}
-
-/** Seconds in the largest unit that holds them without a rest. */
-function durationText(seconds: number): string {
-  const units: [string, number][] = [
-    ["days", 86_400],
-    ["h", 3600],
-    ["min", 60],
-  ];
-  const [unit, size] = units.find(([, unitSize]) => seconds % unitSize === 0) ?? ["s", 1];
-  return `${seconds / size} ${unit}`;
-}
+const ABOUT_REDIS = {
+  live: "holds a hash, under a key that always has an expiry",
+  ended: "Nothing is left of the session. Whoever sends its ID is not logged in",
+  none:
+    "A session will be a hash here. Redis deletes it by itself once nobody has used it for its idle timeout, and at " +
+    "its absolute timeout at the latest",
+};
+const ABOUT_DIGEST = "the key is the SHA-256 digest of the ID, so Redis holds no usable cookie";
 
 /** A session that expired between the two commands that read it is no session any more. */
 function liveSession({ session, clock }: PageState) {
@@ -177,6 +190,22 @@ function stateOf({ sessionId }: PageState, session: DemoSession | null): Session
   if (session !== null) return "live";
   return sessionId === undefined ? "none" : "ended";
 }
+
+function cookieView({ cookieName, isCookieSecure }: PageSettings, value: string, isLive: boolean): CookieView {
+  if (!isLive) {
+    return { name: cookieName, value, about: "still has the cookie, and its ID opens nothing now:", attributes: [] };
+  }
+  const attributes = isCookieSecure ? SECURE_COOKIE_ATTRIBUTES : COOKIE_ATTRIBUTES;
+  return { name: cookieName, value, about: "holds one cookie, with an ID that says nothing about you:", attributes };
+}
+
+const COOKIE_ATTRIBUTES = [
+  { text: "HttpOnly", about: "no script on a page can read it" },
+  { text: "SameSite=Lax", about: "another site's form lacks it" },
+  { text: "Path=/", about: "every request here carries it" },
+  { text: "no Max-Age", about: "Redis keeps the time, not you" },
+];
+const SECURE_COOKIE_ATTRIBUTES = [{ text: "Secure", about: "it is sent over HTTPS only" }, ...COOKIE_ATTRIBUTES];
 
 function newsOf({ sessionId, notice, mistake }: PageState, session: DemoSession | null): News[] {
   if (mistake !== undefined && mistake.field === undefined) {
@@ -197,7 +226,31 @@ const bad = (heading: string, text: string, reason: News["reason"] = ""): News =
   reason,
 });
 
-const mistakeIn = (field: string, mistake: Mistake | undefined) => (mistake?.field === field ? mistake.message : "");
+function ttlView({ absoluteTtl }: PageSettings, isLive: boolean, field: FormField): TtlView {
+  const choices = TTL_CHOICES.filter(({ ttl }) => ttl <= absoluteTtl);
+  const [verb, or] = isLive ? ["Change the TTL", "or to"] : ["Log in", "or"];
+  const { value, mistake } = field;
+  return { value, mistake, verb, or, isMainButton: !isLive, largest: absoluteTtl, choices };
+}
+
+/** `chosen` in seconds; the timeout of the server if that is not offered. */
+function absoluteTtlView({ absoluteTtl }: PageSettings, chosen: number, mistake: Mistake | undefined): AbsoluteTtlView {
+  const shorter = ABSOLUTE_CHOICES.filter((choice) => choice.absoluteTtl < absoluteTtl);
+  const choices = [...shorter, { absoluteTtl, text: durationText(absoluteTtl) }];
+  const isOffered = choices.some((choice) => choice.absoluteTtl === chosen);
+  return { choices, chosen: isOffered ? chosen : absoluteTtl, mistake: mistakeIn("absolute_ttl", mistake) };
+}
+
+/** Seconds in the largest unit that holds them without a rest. */
+function durationText(seconds: number): string {
+  const units: [string, number][] = [
+    ["days", 86_400],
+    ["h", 3600],
+    ["min", 60],
+  ];
+  const [unit, size] = units.find(([, unitSize]) => seconds % unitSize === 0) ?? ["s", 1];
+  return `${seconds / size} ${unit}`;
+}
 
 /**
  * Both timeouts, by Redis' clock. The key expires at the one that comes first. If that is the absolute one, the idle one is
@@ -225,19 +278,63 @@ function clocksOf(session: DemoSession, { left, now }: KeyClock): Clock[] {
 const CLOCK_TOLERANCE_MS = 100;
 const secondsText = (ms: number) => `${Math.ceil(ms / 1000)} s`;
 
-/** With all endings that the session can have: the page's script knows which it was. */
-function endedView(live: SessionView, { session_ttl }: DemoSession): SessionView {
-  const news = [
-    bad("Session expired.", `Nobody used it for ${session_ttl} s, so Redis deleted it`, "idle"),
-    bad("Session expired.", "Its absolute timeout was reached, so Redis deleted it", "absolute"),
-    bad(
-      "Session ended.",
-      "Something else than a timeout ended it: another tab, another device, or redis-cli DEL. This page noticed it",
-      "elsewhere",
-    ),
-    bad("Session ended.", "It expired or was deleted while this page was in the background. It noticed", "unknown"),
-  ];
-  const username = { ...live.username, mistake: "" };
-  const ttl = { value: session_ttl, mistake: "" };
-  return { ...live, state: "ended", news, username, ttl, clocks: [], fields: [], costs: [] };
+function devicesView(devices: PageState["devices"], username: string): DevicesView {
+  if (devices === "unread") return { isUnread: true, items: [], hasOthers: false, note: "" };
+  if (devices === "unavailable") {
+    return { isUnread: false, items: [], hasOthers: false, note: "Redis cannot list them at the moment." };
+  }
+  const items = devices.slice(0, MAX_DEVICES).map(({ handle, current, created_at, last_accessed_at, ttl }) => ({
+    handle,
+    current,
+    name: current ? "This browser" : "Another browser",
+    created: created_at,
+    createdTime: timeOfDay(created_at),
+    accessedTime: timeOfDay(last_accessed_at),
+    ttl,
+  }));
+  const hasOthers = items.some(({ current }) => !current);
+  return { isUnread: false, items, hasOthers, note: devicesNote(devices.length, hasOthers, username) };
+}
+
+function devicesNote(count: number, hasOthers: boolean, username: string): string {
+  if (count > MAX_DEVICES) return `These are the latest ${MAX_DEVICES}. There are more.`;
+  if (hasOthers) return "";
+  return `Open a second browser or a private window, and log in there as ${username}: that session appears here.`;
+}
+
+/** From `2026-04-08T12:34:56Z`. */
+const timeOfDay = (timestamp: string) => timestamp.slice(11, 19);
+
+function costsOf({ costs }: PageState, session: DemoSession | null): Cost[] {
+  if (costs.length === 0) return [];
+  return [costOf(costs.toReversed(), session === null ? undefined : Number(session.session_ttl))];
+}
+
+/** With all ends that the session can have: the page's script knows which it was. The form offers the same again. */
+function endedView(settings: PageSettings, live: SessionView, session: DemoSession): SessionView {
+  const { username = "", session_ttl, session_deadline, created_at } = session;
+  const absoluteTtl = Number(session_deadline) - Date.parse(created_at) / 1000;
+  return {
+    ...live,
+    state: "ended",
+    cookie: live.cookie && cookieView(settings, live.cookie.value, false),
+    news: [
+      bad("Session expired.", `Nobody used it for ${session_ttl} s, so Redis deleted it`, "idle"),
+      bad("Session expired.", "Its absolute timeout was reached, so Redis deleted it", "absolute"),
+      bad(
+        "Session ended.",
+        "Something else than a timeout ended it: another tab, another device, or redis-cli DEL. This page noticed it",
+        "elsewhere",
+      ),
+      bad("Session ended.", "It expired or was deleted while this page was in the background. It noticed", "unknown"),
+    ],
+    username: { value: username, mistake: "" },
+    ttl: ttlView(settings, false, { value: session_ttl, mistake: "" }),
+    absoluteTtl: absoluteTtlView(settings, absoluteTtl, undefined),
+    aboutRedis: ABOUT_REDIS.ended,
+    fields: [],
+    clocks: [],
+    devices: undefined,
+    costs: [],
+  };
 }

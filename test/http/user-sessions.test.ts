@@ -19,6 +19,7 @@ interface Device {
 const devicesIn = ({ json }: Reply) => (json as { sessions: Device[] }).sessions;
 const handleOf = (id: string) => createHash("sha256").update(id).digest("base64url");
 const handlesOf = async (browser: Browser) => devicesIn(await browser.get("/sessions")).map(({ handle }) => handle);
+const PAGE_WITH_LIST = "/?sessions=true";
 const isLive = async (browser: Browser) => (await browser.get("/session?refresh=false")).json.authenticated;
 
 describe("GET /sessions", () => {
@@ -188,12 +189,40 @@ describe("the routes of the list", () => {
   });
 });
 
+describe("GET /session?sessions=true", () => {
+  test("lists the sessions along with the session, and resets no idle timeout in a peek", async () => {
+    const { logIn } = await openApp();
+    const { browser, key, id } = await logIn({ username: "andrew", ttl: "50" });
+    const other = await logIn({ username: "andrew" });
+    await redis.expire(key, 20);
+    const { sessions, ...session } = (await browser.get("/session?refresh=false&sessions=true")).json as {
+      sessions: Device[];
+    };
+    assert.deepEqual(session, (await browser.get("/session?refresh=false")).json);
+    assert.deepEqual(new Set(sessions.map(({ handle }) => handle)), new Set([handleOf(id), handleOf(other.id)]));
+    assert.ok((await redis.ttl(key)) <= 20);
+  });
+
+  test("has as many sessions as the page shows, so that a page can compare them", async () => {
+    const { logIn } = await openApp();
+    const { browser } = await logIn({ username: "andrew" });
+    for (let i = 0; i < 25; i++) await logIn({ username: "andrew" });
+    assert.equal(devicesIn(await browser.get("/session?refresh=false&sessions=true")).length, 20);
+  });
+
+  test("lists nothing without a session", async () => {
+    const { newBrowser } = await openApp();
+    const { json } = await newBrowser().get("/session?sessions=true");
+    assert.deepEqual(json, { authenticated: false, session: null });
+  });
+});
+
 describe("the list on the page", () => {
   test("shows each session of the user with its handle and never an ID, and a button for each but this one", async () => {
     const { logIn } = await openApp();
     const mine = await logIn({ username: "andrew" });
     const other = await logIn({ username: "andrew" });
-    const { shown } = await mine.browser.get("/", AS_FORM);
+    const { shown } = await mine.browser.get(PAGE_WITH_LIST, AS_FORM);
     for (const { id } of [mine, other]) assert.ok(shown.includes(`data-handle="${handleOf(id)}"`));
     assert.ok(!shown.includes(other.id));
     assert.ok(!shown.includes(`value="${handleOf(mine.id)}"`));
@@ -201,11 +230,19 @@ describe("the list on the page", () => {
     assert.match(shown, /action="\/sessions\/end-others"/);
   });
 
+  test("is read only on request, and the page has a link to it", async () => {
+    const { logIn } = await openApp();
+    const { browser } = await logIn({ username: "andrew" });
+    const { shown } = await browser.get("/", AS_FORM);
+    assert.doesNotMatch(shown, /data-handle/);
+    assert.ok(shown.includes(`href="${PAGE_WITH_LIST}#devices"`));
+  });
+
   test("shows the latest twenty of many, and says so", async () => {
     const { logIn } = await openApp();
     const { browser } = await logIn({ username: "andrew" });
     for (let i = 0; i < 25; i++) await logIn({ username: "andrew" });
-    const { shown } = await browser.get("/", AS_FORM);
+    const { shown } = await browser.get(PAGE_WITH_LIST, AS_FORM);
     assert.equal(shown.split("data-handle=").length - 1, 20);
     assert.match(shown, /These are the latest 20/);
     assert.equal((await handlesOf(browser)).length, 26);
@@ -215,8 +252,8 @@ describe("the list on the page", () => {
   test("has no button to end others where there are none, and is not there without a session", async () => {
     const { logIn, newBrowser } = await openApp();
     const { browser } = await logIn();
-    assert.doesNotMatch((await browser.get("/", AS_FORM)).shown, /sessions\/end/);
-    assert.doesNotMatch((await newBrowser().get("/", AS_FORM)).shown, /id="devices"/);
+    assert.doesNotMatch((await browser.get(PAGE_WITH_LIST, AS_FORM)).shown, /sessions\/end/);
+    assert.doesNotMatch((await newBrowser().get(PAGE_WITH_LIST, AS_FORM)).shown, /id="devices"/);
   });
 
   test("ends a session by a form, which leads back to the page and says so once", async () => {
@@ -224,7 +261,7 @@ describe("the list on the page", () => {
     const mine = await logIn({ username: "andrew" });
     const other = await logIn({ username: "andrew" });
     const { status, headers } = await mine.browser.post("/sessions/end", { handle: handleOf(other.id) }, AS_FORM);
-    assert.deepEqual([status, headers.get("location")], [303, "/"]);
+    assert.deepEqual([status, headers.get("location")], [303, `${PAGE_WITH_LIST}#devices`]);
     assert.equal(await isLive(other.browser), false);
     assert.match((await mine.browser.get("/", AS_FORM)).shown, /The session is ended/);
     assert.doesNotMatch((await mine.browser.get("/", AS_FORM)).shown, /The session is ended/);
@@ -263,7 +300,7 @@ describe("the list on the page", () => {
     const { browser, key, id } = await logIn({ username: "andrew" });
     const indexKey = `${key.slice(0, -id.length)}user:${handleOf("andrew")}`;
     await redis.set(indexKey, "text", { expiration: { type: "EX", value: 60 } });
-    const { status, shown } = await browser.get("/", AS_FORM);
+    const { status, shown } = await browser.get(PAGE_WITH_LIST, AS_FORM);
     assert.equal(status, 200);
     assert.match(shown, /Redis cannot list them/);
     assert.match(shown, /data-state="live"/);

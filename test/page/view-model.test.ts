@@ -47,7 +47,7 @@ function state(
     notice: undefined,
     mistake: undefined,
     typed: NOTHING_TYPED,
-    devices: [],
+    devices: "unread",
     race: undefined,
     costs: [],
     ...changes,
@@ -97,10 +97,10 @@ describe("the clocks", () => {
 
 describe("the form", () => {
   test("offers no TTL above the absolute timeout, neither in the box nor on a button", () => {
-    const { largestTtl, ttlChoices } = createSessionView({ ...SETTINGS, absoluteTtl: 60 }, state());
-    assert.equal(largestTtl, 60);
+    const { largest, choices } = createSessionView({ ...SETTINGS, absoluteTtl: 60 }, state()).ttl;
+    assert.equal(largest, 60);
     assert.deepEqual(
-      ttlChoices.map(({ ttl }) => ttl),
+      choices.map(({ ttl }) => ttl),
       [10, 30, 60],
     );
   });
@@ -109,15 +109,29 @@ describe("the form", () => {
     const mistake = { message: "TTL must be at most 60 seconds.", field: "ttl" };
     const typed = { ...NOTHING_TYPED, username: "grace", ttl: "61" };
     const { username, ttl, news } = createSessionView(SETTINGS, state({}, { mistake, typed }));
-    assert.deepEqual(
-      [username, ttl],
-      [
-        { value: "grace", mistake: "" },
-        { value: "61", mistake: mistake.message },
-      ],
-    );
+    assert.deepEqual(username, { value: "grace", mistake: "" });
+    assert.deepEqual([ttl.value, ttl.mistake], ["61", mistake.message]);
     assert.ok(news.every(({ isBad }) => !isBad));
   });
+});
+
+describe("the form after an end", () => {
+  for (const [absoluteTtl, chosen] of [
+    [60, 60],
+    [300, 300],
+    [100, 1000],
+    [1000, 1000],
+  ]) {
+    test(`offers the timeouts of the session that ended: ${absoluteTtl} s, of which the form has ${chosen} s`, () => {
+      const live = state();
+      const session_deadline = String(CREATED / 1000 + absoluteTtl!);
+      const { ended } = createSessionView(SETTINGS, { ...live, session: { ...live.session!, session_deadline } });
+      assert.deepEqual(
+        [ended!.username.value, ended!.ttl.value, ended!.ttl.verb, ended!.absoluteTtl.chosen],
+        ["ada", "60", "Log in", chosen],
+      );
+    });
+  }
 });
 
 const command = (roundTrip: number): LoggedCommand => ({
