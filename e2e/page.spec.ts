@@ -33,18 +33,15 @@ test.describe("every state of the page", () => {
   test.use({ expectedStatuses: [400, 404] });
 
   for (const [state, reach] of Object.entries(STATES)) {
-    test(`has no accessibility violation: ${state}`, async ({ page, start }) => {
+    test(`has no accessibility violation, and fits 320 pixels: ${state}`, async ({ page, start }) => {
       await reach(page, start);
       await page.emulateMedia({ reducedMotion: "reduce" });
       await expectNoViolation(new AxeBuilder({ page }));
       await page.emulateMedia({ reducedMotion: "reduce", colorScheme: "dark" });
       await expectNoViolation(new AxeBuilder({ page }).withRules("color-contrast"));
-    });
-
-    test(`fits 320 pixels: ${state}`, async ({ page, start }) => {
       await page.setViewportSize({ width: 320, height: 640 });
-      await reach(page, start);
       expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
+      await expectNoViolation(new AxeBuilder({ page }));
     });
   }
 });

@@ -8,7 +8,7 @@ import { parseReplies, type RawReply } from "../raw-http.ts";
 import { spawnRedis } from "../redis-process.ts";
 
 const SEED = Number(process.env["FUZZ_SEED"] ?? Date.now() % 1_000_000);
-const REQUESTS = 10_000;
+const REQUESTS = process.env["FULL"] === "1" ? 20_000 : 5000;
 const AT_ONCE = 64;
 const QUIET_MS = 25; // then whoever sent half a request says that this was all
 const REPLY_LIMIT_MS = 10_000;
