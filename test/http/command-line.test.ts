@@ -8,7 +8,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { after, describe, test, type TestContext } from "node:test";
+import { openRedis as openDemoRedis } from "../../demo/redis/connect.ts";
 import { findProgram } from "../../demo/redis/find-program.mjs";
+import type { RedisTarget } from "../../demo/redis/target.ts";
+import { StartError } from "../../demo/start-error.ts";
 import type { Lifetime } from "../child-process.ts";
 import { NO_REDIS_ON_DEFAULT_PORTS, spawnServer, spawnServerWith } from "../demo-process.ts";
 import { openRedis } from "../redis-connection.ts";
@@ -158,19 +161,25 @@ describe("a Redis that wants a password", AT_ONCE, () => {
 
 const REFUSED = await reservedPort();
 
+/** The line with which a server ends whose Redis was named and is not there. */
+async function whyNot(target: RedisTarget): Promise<string> {
+  try {
+    await (await openDemoRedis(target)).close();
+  } catch (error) {
+    assert.ok(error instanceof StartError, String(error));
+    assert.equal(linesOf(error.message).length, 1, error.message);
+    return error.message;
+  }
+  return "";
+}
+
+const silent = (t: TestContext) => createServer((socket) => t.after(() => socket.destroy()));
+
 describe("a Redis that was named and is not there", AT_ONCE, () => {
   const absent: [what: string, redisHost: string, portOf: (t: TestContext) => Promise<number>][] = [
     ["nobody listens", "127.0.0.1", async () => REFUSED],
     ["nobody listens at an IPv6 address", "::1", async () => REFUSED],
-    [
-      "whoever listens never answers",
-      "127.0.0.1",
-      (t) =>
-        listen(
-          t,
-          createServer((socket) => t.after(() => socket.destroy())),
-        ),
-    ],
+    ["whoever listens never answers", "127.0.0.1", (t) => listen(t, silent(t))],
     [
       "whoever listens hangs up",
       "127.0.0.1",
@@ -191,33 +200,33 @@ describe("a Redis that was named and is not there", AT_ONCE, () => {
     ],
   ];
   for (const [what, redisHost, portOf] of absent) {
-    test(`ends the start with one line that names host and port: ${what}`, async (t) => {
-      const redisPort = String(await portOf(t));
-      const args = ["--port", "0", "--redis-host", redisHost, "--redis-port", redisPort];
-      const { code, stdout, stderr } = await spawnServer(t, args).end();
-      assert.deepEqual([code, linesOf(stderr).length, stdout], [1, 1, ""], stderr);
-      for (const named of [redisHost, redisPort, "--redis-host"]) assert.ok(stderr.includes(named), stderr);
+    test(`is a line that names host and port, and what to do: ${what}`, async (t) => {
+      const redisPort = await portOf(t);
+      const line = await whyNot({ kind: "single", host: redisHost, port: redisPort });
+      for (const named of [redisHost, String(redisPort), "--redis-host"]) assert.ok(line.includes(named), line);
     });
   }
+
+  test("ends the start with that line, and nothing else", async (t) => {
+    const server = spawnServer(t, ["--port", "0", "--redis-port", String(REFUSED), "--redis-cluster"]);
+    const { code, stdout, stderr } = await server.end();
+    assert.deepEqual([code, stdout], [1, ""]);
+    assert.equal(stderr, `${await whyNot({ kind: "cluster", host: "localhost", port: REFUSED })}\n`);
+  });
 });
 
 describe("a cluster or a Sentinel that was named", AT_ONCE, () => {
   const SENTINEL_PORT = 26_379;
-  const kinds: [kind: string, args: string[], environment: Record<string, string>][] = [
-    ["cluster", ["--redis-cluster"], { REDIS_CLUSTER: "1" }],
-    ["Sentinel of mymaster", ["--redis-sentinel", "mymaster"], { REDIS_SENTINEL: "mymaster" }],
+  const here = { host: "localhost", port: REFUSED };
+  const kinds: [called: string, target: RedisTarget][] = [
+    ["cluster", { ...here, kind: "cluster" }],
+    ["Sentinel of mymaster", { ...here, kind: "sentinel", masterName: "mymaster" }],
   ];
-  for (const [kind, args, environment] of kinds) {
-    for (const [source, server] of [
-      ["on the command line", (t: TestContext) => spawnServer(t, ["--redis-port", String(REFUSED), ...args])],
-      ["in the environment", (t: TestContext) => spawnServer(t, [], { REDIS_PORT: String(REFUSED), ...environment })],
-    ] as const) {
-      test(`is what the line of a start that fails tells of: ${kind}, ${source}`, async (t) => {
-        const { code, stdout, stderr } = await server(t).end();
-        assert.deepEqual([code, linesOf(stderr).length, stdout], [1, 1, ""], stderr);
-        assert.ok(stderr.startsWith(`No Redis at localhost:${REFUSED} (${kind}) (`), stderr);
-      });
-    }
+  for (const [called, target] of kinds) {
+    test(`is what the line of a start that fails tells of: ${called}`, async () => {
+      const line = await whyNot(target);
+      assert.ok(line.startsWith(`No Redis at localhost:${REFUSED} (${called}) (`), line);
+    });
   }
 
   for (const [what, sentinelHost, args] of [
