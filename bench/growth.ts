@@ -1,55 +1,49 @@
-/** Memory, and what operations cost Redis, by the number of sessions. */
+/** Memory and time of Redis by the number of sessions. */
 import { randomInt } from "node:crypto";
 import { RedisSessionStore } from "../session-store.ts";
+import { measureInTurn, median, repeat } from "./measure.ts";
 import { usedMemory } from "./memory.ts";
-import type { BenchRedis } from "./processes.ts";
-import { EMPTY_SCRIPT, keyOf, microsecondsInRedis, type Operation } from "./redis-cost.ts";
-import { repeat } from "./repeat.ts";
-import { measureInTurn } from "./rounds.ts";
-import { type Client, connectRedis } from "./servers/redis-client.ts";
+import type { Plan } from "./plan.ts";
+import type { Redis } from "./processes.ts";
+import { microsecondsInRedis, RETURN_1 } from "./redis-cost.ts";
+import { connectRedis } from "./servers/redis-client.ts";
 import { DATA, FIELDS } from "./session-data.ts";
-import { median } from "./statistics.ts";
-import type { Row } from "./table.ts";
-
-export interface GrowthPlan {
-  sizes: number[];
-  rounds: number;
-  sessionsPerRound: number;
-}
+import type { Row } from "./tables.ts";
 
 const TTL = 86_400; // seconds: nothing expires meanwhile
-const AT_ONCE = 1000;
-const REFRESH_PAUSE_MS = 1100; // longer than the second for which a session is not refreshed again
 
-export async function measureGrowth(redis: BenchRedis, plan: GrowthPlan): Promise<Row[]> {
+/** The operations run on sessions picked at random: the more there are, the fewer are in the processor's cache. */
+export async function measureGrowth(redis: Redis, { sizes, rounds, callsPerRound }: Plan["growth"]): Promise<Row[]> {
   const client = await connectRedis(redis.url);
+  await client.scriptLoad(RETURN_1.source);
   await client.flushAll();
   const bytesBefore = await usedMemory(client);
   const store = new RedisSessionStore({ redis: client, ttl: TTL, fields: FIELDS });
-  const operations: Operation[] = [
-    { name: "empty script", run: () => client.evalSha(EMPTY_SCRIPT.sha1) },
-    { name: "getSession, refreshTtl: false", run: (id) => store.getSession(id, { refreshTtl: false }) },
-    { name: "incrementField, refreshing", run: (id) => store.incrementField(id, "page_views") },
-    { name: "plain HGETALL", commands: ["HGETALL"], run: (id) => client.hGetAll(keyOf(id)) },
-  ];
   const ids: string[] = [];
+  const measure =
+    (run: (id: string) => Promise<unknown>, command = "EVALSHA") =>
+    async () => {
+      const action = () => repeat(callsPerRound, () => run(ids[randomInt(ids.length)] ?? ""));
+      return (await microsecondsInRedis(client, [command], action)) / callsPerRound;
+    };
+  const operations = {
+    "EVALSHA of return 1": measure(() => client.evalSha(RETURN_1.sha1)),
+    "plain HGETALL": measure((id) => client.hGetAll(store.keyOf(id)), "HGETALL"),
+    "getSession, refreshTtl: false": measure((id) => store.getSession(id, { refreshTtl: false })),
+    setSessionTtl: measure((id) => store.setSessionTtl(id, TTL)),
+  };
   const rows: Row[] = [];
-  for (const size of plan.sizes) {
-    for (const id of await repeat(size - ids.length, AT_ONCE, () => store.createSession(DATA))) ids.push(id);
-    const bytes = ((await usedMemory(client)) - bytesBefore) / size;
-    rows.push({ sessions: size, "bytes each": bytes, ...(await measureSize(client, operations, ids, plan)) });
+  for (const size of sizes) {
+    for (const id of await repeat(size - ids.length, () => store.createSession(DATA))) ids.push(id);
+    const bytes = (await usedMemory(client)) - bytesBefore;
+    const costs = await measureInTurn(rounds, operations);
+    rows.push({
+      sessions: size,
+      MB: bytes / 1e6,
+      "bytes each": bytes / size,
+      ...Object.fromEntries(Object.keys(operations).map((name) => [`${name}, µs`, median(costs(name))])),
+    });
   }
   client.destroy();
   return rows;
-}
-
-/** On sessions picked at random: if there are many, most are in no cache of the processor. */
-async function measureSize(client: Client, operations: Operation[], ids: string[], plan: GrowthPlan): Promise<Row> {
-  const pick = () => Array.from({ length: plan.sessionsPerRound }, () => ids[randomInt(ids.length)] ?? "");
-  const costs = await measureInTurn(
-    plan.rounds,
-    operations.map((operation) => () => microsecondsInRedis(client, pick(), operation)),
-    { pauseMs: REFRESH_PAUSE_MS },
-  );
-  return Object.fromEntries(operations.map(({ name }, index) => [`${name}, µs`, median(costs[index] ?? [])]));
 }

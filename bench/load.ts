@@ -1,33 +1,27 @@
 /**
- * A load generator that uses less CPU than what it measures: plain sockets, requests prepared in advance, one under way
- * on each connection (no pipelining). Of a response it reads only the status and the length.
+ * A load generator for the loopback interface: plain sockets, requests prepared in advance, one under way on each
+ * connection. A request costs it 10 µs of CPU time, less than the fastest server here needs. autocannon needs 25 µs, as
+ * much as Fastify with a session, and would slow down what it measures.
  */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 
-export interface Load {
-  requests: number;
-  requestsPerSecond: number;
-}
+const CONNECTIONS = 256;
 
-const HEAD_LIMIT = 2048; // bytes
-
-/** Sends the requests in turn, over and over, for so many seconds. Rejects at a response that reports an error. */
-export async function generateLoad(
-  port: number,
-  requests: Buffer[],
-  connections: number,
-  seconds: number,
-): Promise<Load> {
-  const sockets = await Promise.all(Array.from({ length: connections }, () => open(port)));
+/** Sends the requests in turn, over and over, and returns the requests a second. Rejects at a response that is no 2xx. */
+export async function requestsPerSecond(port: number, requests: Buffer[], seconds: number): Promise<number> {
+  const sockets = Array.from({ length: CONNECTIONS }, () => connect({ port, host: "127.0.0.1", noDelay: true }));
+  await Promise.all(sockets.map((socket) => once(socket, "connect")));
   const start = performance.now();
   const end = start + seconds * 1000;
-  let next = Math.floor(Math.random() * requests.length); // so that each round begins with other sessions
+  let next = Math.floor(Math.random() * requests.length); // so that each round begins with another session
   let completed = 0;
-  await Promise.all(sockets.map(sendUntilEnd));
-  const elapsedSeconds = (performance.now() - start) / 1000;
-  for (const socket of sockets) socket.destroy();
-  return { requests: completed, requestsPerSecond: completed / elapsedSeconds };
+  try {
+    await Promise.all(sockets.map(sendUntilEnd));
+    return (completed / (performance.now() - start)) * 1000;
+  } finally {
+    for (const socket of sockets) socket.destroy();
+  }
 
   function sendUntilEnd(socket: Socket): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -37,15 +31,10 @@ export async function generateLoad(
         socket.write(requests[next] ?? "");
       };
       socket.on("data", (chunk: Buffer) => {
-        try {
-          missing = (missing || responseLength(chunk)) - chunk.length;
-        } catch (error) {
-          reject(error);
-          socket.destroy();
-          return;
-        }
+        missing = (missing || responseLength(chunk)) - chunk.length;
         if (missing > 0) return;
-        completed += 1;
+        if (missing === 0) completed += 1;
+        else reject(new Error(`unexpected response: ${chunk.toString()}`));
         if (performance.now() < end) send();
         else resolve();
       });
@@ -56,19 +45,8 @@ export async function generateLoad(
   }
 }
 
-async function open(port: number): Promise<Socket> {
-  const socket = connect({ port, host: "127.0.0.1", noDelay: true });
-  await once(socket, "connect");
-  return socket;
-}
-
-/** The bytes of head and body together. The head is short, so the first chunk contains it. */
+/** The bytes of head and body together; NaN if the response reports an error. The first chunk contains the whole head. */
 function responseLength(chunk: Buffer): number {
-  const head = chunk.toString("latin1", 0, HEAD_LIMIT);
-  const status = head.slice(9, 12);
-  const headEnd = head.indexOf("\r\n\r\n");
-  const bodyLength = /content-length: (\d+)/i.exec(head)?.[1];
-  if (!status.startsWith("2") || headEnd < 0 || bodyLength === undefined)
-    throw new Error(`unexpected response: ${head}`);
-  return headEnd + 4 + Number(bodyLength);
+  const head = /^HTTP\/1.1 2.*?content-length: (\d+).*?\r\n\r\n/is.exec(chunk.toString("latin1"));
+  return head ? head[0].length + Number(head[1]) : Number.NaN;
 }

@@ -1,66 +1,44 @@
 /** Bytes of Redis' memory for each session, its key and its expiry included. */
 import { randomBytes } from "node:crypto";
+import { RedisStore } from "connect-redis";
 import { RedisSessionStore } from "../session-store.ts";
-import { UserSessions } from "../user-sessions.ts";
-import type { BenchRedis } from "./processes.ts";
-import { repeat } from "./repeat.ts";
+import { repeat } from "./measure.ts";
+import type { Plan } from "./plan.ts";
+import type { Redis } from "./processes.ts";
 import { type Client, connectRedis } from "./servers/redis-client.ts";
-import { DATA, expressSession } from "./session-data.ts";
-import type { Row } from "./table.ts";
+import { DATA, toExpressSession } from "./session-data.ts";
+import type { Row } from "./tables.ts";
 
 const TTL = 86_400; // seconds: nothing expires meanwhile
-const AT_ONCE = 1000;
+const SHAPES = {
+  "a username and a counter": DATA,
+  "10 fields of 20 bytes": fields(10, 20),
+  "5 fields of 100 bytes": fields(5, 100),
+  "1 field of 2,000 bytes": fields(1, 2000),
+};
 
-const SHAPES = [
-  { name: "a username and a counter", data: DATA },
-  { name: "10 fields of 20 bytes", data: fields(10, 20) },
-  { name: "5 fields of 100 bytes", data: fields(5, 100) },
-  { name: "1 field of 2,000 bytes", data: fields(1, 2000) },
-];
-const SESSIONS_OF_A_USER = [1, 3, 10];
-
-export async function measureMemory(redis: BenchRedis, sessions: number): Promise<Row[]> {
+export async function measureMemory(redis: Redis, { sessions }: Plan["memory"]): Promise<Row[]> {
   const client = await connectRedis(redis.url);
   const store = new RedisSessionStore({ redis: client, ttl: TTL });
+  const connectRedisStore = new RedisStore({ client, prefix: "sess:", ttl: TTL });
   const rows: Row[] = [];
-  for (const { name, data } of SHAPES) {
+  for (const [session, data] of Object.entries(SHAPES)) {
     const ours = await bytesEach(client, sessions, () => store.createSession(data));
     const theirs = await bytesEach(client, sessions, () => {
       const id = randomBytes(24).toString("base64url"); // as express-session draws them
-      return client.set(`sess:${id}`, expressSession(data, TTL), { expiration: { type: "EX", value: TTL } });
+      return connectRedisStore.set(id, toExpressSession(data, TTL));
     });
-    rows.push({ session: name, "this store": ours, "connect-redis": theirs, times: ours / theirs });
+    rows.push({ session, "this store": ours, "connect-redis": theirs, times: ours / theirs });
   }
   client.destroy();
   return rows;
 }
 
-/** What `UserSessions` adds: the user's name in each session, and an index of the user's sessions. */
-export async function measureUserMemory(redis: BenchRedis, sessions: number): Promise<Row[]> {
-  const client = await connectRedis(redis.url);
-  const store = new UserSessions({ redis: client, ttl: TTL });
-  const withoutUser = await bytesEach(client, sessions, () => store.createSession(DATA));
-  const rows: Row[] = [];
-  for (const count of SESSIONS_OF_A_USER) {
-    const each = await bytesEach(client, sessions, (index) =>
-      store.createSession(DATA, { user: `user-${Math.floor(index / count)}` }),
-    );
-    rows.push({
-      "sessions of a user": count,
-      "bytes each": each,
-      "without the user": withoutUser,
-      "more for each user": (each - withoutUser) * count,
-    });
-  }
-  client.destroy();
-  return rows;
-}
-
-async function bytesEach(client: Client, count: number, create: (index: number) => Promise<unknown>): Promise<number> {
-  await repeat(count, AT_ONCE, create); // so that buffers and caches have their size
+async function bytesEach(client: Client, count: number, create: () => Promise<unknown>): Promise<number> {
+  await repeat(count, create); // so that buffers and caches have their size
   await client.flushAll();
   const before = await usedMemory(client);
-  await repeat(count, AT_ONCE, create);
+  await repeat(count, create);
   return ((await usedMemory(client)) - before) / count;
 }
 

@@ -1,98 +1,104 @@
-/** The time that each operation takes inside Redis, from `INFO commandstats`. */
+/** What each operation costs Redis: the time of its commands in `INFO commandstats`. */
+import { RedisStore } from "connect-redis";
 import { defineScript, RedisSessionStore } from "../session-store.ts";
-import type { BenchRedis } from "./processes.ts";
-import { repeat } from "./repeat.ts";
-import { measureInTurn } from "./rounds.ts";
+import { measureInTurn, median, medianRatio, repeat } from "./measure.ts";
+import type { Plan } from "./plan.ts";
+import type { Redis } from "./processes.ts";
 import { type Client, connectRedis } from "./servers/redis-client.ts";
-import { DATA, expressSession, FIELDS } from "./session-data.ts";
-import { median, medianRatio } from "./statistics.ts";
-import type { Row } from "./table.ts";
+import { DATA, FIELDS, toExpressSession } from "./session-data.ts";
+import type { Row } from "./tables.ts";
 
-export interface RedisCostPlan {
-  rounds: number;
-  sessionsPerRound: number;
-}
+type Operation = (id: string) => Promise<unknown>;
 
-export interface Operation {
-  name: string;
-  /** What is sent to Redis. The commands that a script runs are part of its `EVALSHA`. Default: `["EVALSHA"]`. */
-  commands?: string[];
-  /** What each session's expiry is set to beforehand, in seconds. */
-  expireIn?: number;
-  run: (id: string, index: number) => Promise<unknown>;
-}
+const TTL = 86_400; // seconds: nothing expires meanwhile
+const EVALSHA = ["EVALSHA"];
 
-const TTL = 1800; // seconds
-const AT_ONCE = 64;
-const SCRIPT = "EVALSHA";
+/** The least that any script costs: the unit for all others. */
+export const RETURN_1 = defineScript("return 1");
+const UNIT = "EVALSHA of return 1";
 
-/** The least that any script costs: the unit for the cost of the others. */
-export const EMPTY_SCRIPT = defineScript("return 1");
-
-export const keyOf = (id: string): string => `session:${id}`;
-const connectRedisKey = (id: string) => `sess:${id}`;
-
-/** Each round creates sessions, runs every operation once on each, and deletes them. */
-export async function measureRedisCost(redis: BenchRedis, { rounds, sessionsPerRound }: RedisCostPlan): Promise<Row[]> {
+/**
+ * On a hundred sessions, which stay in the processor's cache, and on ten thousand, which do not. `return 1` reads no
+ * session, so it is always in the cache.
+ */
+export async function measureOperations(redis: Redis, plan: Plan["operations"]): Promise<Row[]> {
   const client = await connectRedis(redis.url);
-  await client.scriptLoad(EMPTY_SCRIPT.source);
-  const ids: string[] = Array.from({ length: sessionsPerRound }, () => "");
-  const operations = lifeOfSessions(client, ids);
-  const costs = await measureInTurn(
-    rounds,
-    operations.map((operation) => () => microsecondsInRedis(client, ids, operation)),
-  );
+  await client.scriptLoad(RETURN_1.source);
+  const hundred = await operationsOn(client, 100, plan.passesOfHundred);
+  const costsOfHundred = await measureInTurn(plan.roundsOfHundred, hundred);
+  const tenThousand = await operationsOn(client, 10_000, 1);
+  const costsOfTenThousand = await measureInTurn(plan.roundsOfTenThousand, tenThousand);
   client.destroy();
-  return operations.map(({ name, commands = [SCRIPT] }, index) => ({
-    operation: name,
-    "sent to Redis": commands.join(", "),
-    "µs in Redis": median(costs[index] ?? []),
-    "times empty script": medianRatio(costs[index] ?? [], costs[0] ?? []),
+  return Object.keys(hundred).map((operation) => ({
+    operation,
+    "µs (100)": median(costsOfHundred(operation)),
+    "times return 1 (100)": medianRatio(costsOfHundred(operation), costsOfHundred(UNIT)),
+    "µs (10,000)": median(costsOfTenThousand(operation)),
+    "times return 1 (10,000)": medianRatio(costsOfTenThousand(operation), costsOfTenThousand(UNIT)),
   }));
 }
 
-/** What happens to sessions from creation to deletion. Operations that make new IDs write them to `ids`. */
-function lifeOfSessions(client: Client, ids: string[]): Operation[] {
+/** Each runs once on every session, and again in each further pass. */
+async function operationsOn(
+  client: Client,
+  sessions: number,
+  passes: number,
+): Promise<Record<string, () => Promise<number>>> {
   const store = new RedisSessionStore({ redis: client, ttl: TTL, fields: FIELDS });
-  return [
-    { name: "empty script", run: () => client.evalSha(EMPTY_SCRIPT.sha1) },
-    { name: "createSession", run: async (_, index) => (ids[index] = await store.createSession(DATA)) },
-    { name: "getSession, not due for a refresh", expireIn: TTL, run: (id) => store.getSession(id) },
-    { name: "getSession, refreshing", expireIn: TTL - 5, run: (id) => store.getSession(id) },
-    { name: "getSession, refreshTtl: false", run: (id) => store.getSession(id, { refreshTtl: false }) },
-    { name: "incrementField", expireIn: TTL, run: (id) => store.incrementField(id, "page_views") },
-    { name: "updateSession", expireIn: TTL, run: (id) => store.updateSession(id, { username: "someone" }) },
-    { name: "setSessionTtl", run: (id) => store.setSessionTtl(id, TTL) },
-    { name: "rotateSession", run: async (id, index) => (ids[index] = (await store.rotateSession(id)) ?? "") },
-    { name: "plain HGETALL", commands: ["HGETALL"], run: (id) => client.hGetAll(keyOf(id)) },
-    { name: "plain HINCRBY", commands: ["HINCRBY"], run: (id) => client.hIncrBy(keyOf(id), "page_views", 1) },
-    { name: "deleteSession", run: (id) => store.deleteSession(id) },
-    {
-      name: "connect-redis, set",
-      commands: ["SET"],
-      run: (id) =>
-        client.set(connectRedisKey(id), expressSession(DATA, TTL), { expiration: { type: "EX", value: TTL } }),
-    },
-    {
-      name: "connect-redis, get and touch",
-      commands: ["GET", "EXPIRE"],
-      run: async (id) => {
-        await client.get(connectRedisKey(id));
-        await client.expire(connectRedisKey(id), TTL);
+  const connectRedisStore = new RedisStore({ client, prefix: "sess:", ttl: TTL });
+  const session = toExpressSession(DATA, TTL);
+  const ids = await repeat(sessions, () => store.createSession(DATA));
+  ids.sort(); // IDs are random, so this is another order than that of their memory
+  const ownIds: string[] = []; // of the sessions that are created, rotated and deleted
+
+  const measure =
+    (run: Operation, commands = EVALSHA, expireIn?: number) =>
+    async () => {
+      const microseconds = await microsecondsInRedis(client, commands, async () => {
+        for (let pass = 0; pass < passes; pass += 1) {
+          if (expireIn !== undefined) await Promise.all(ids.map((id) => client.expire(store.keyOf(id), expireIn)));
+          await repeat(ids.length, (index) => run(ids[index] ?? ""));
+        }
+      });
+      return microseconds / (sessions * passes);
+    };
+  const measureRefreshed = (run: Operation) => measure(run, EVALSHA, TTL);
+  const measureDue = (run: Operation) => measure(run, EVALSHA, TTL - 5);
+
+  return {
+    [UNIT]: measure(() => client.evalSha(RETURN_1.sha1)),
+    "plain HGETALL": measure((id) => client.hGetAll(store.keyOf(id)), ["HGETALL"]),
+    "getSession, not refreshing": measureRefreshed((id) => store.getSession(id)),
+    "getSession, refreshing": measureDue((id) => store.getSession(id)),
+    "incrementField, not refreshing": measureRefreshed((id) => store.incrementField(id, "page_views")),
+    "incrementField, refreshing": measureDue((id) => store.incrementField(id, "page_views")),
+    "updateSession, not refreshing": measureRefreshed((id) => store.updateSession(id, { username: "someone" })),
+    setSessionTtl: measure((id) => store.setSessionTtl(id, TTL)),
+    createSession: measure(async () => ownIds.push(await store.createSession(DATA))),
+    rotateSession: measure(async () => ownIds.push((await store.rotateSession(ownIds.shift())) ?? "")),
+    deleteSession: measure(() => store.deleteSession(ownIds.shift())),
+    "connect-redis, set": measure((id) => connectRedisStore.set(id, session), ["SET"]),
+    "connect-redis, get and touch": measure(
+      async (id) => {
+        await connectRedisStore.get(id);
+        await connectRedisStore.touch(id, session);
       },
-    },
-  ];
+      ["GET", "EXPIRE"],
+    ),
+  };
 }
 
-/** Runs an operation once on each session; returns what one took inside Redis. */
-export async function microsecondsInRedis(client: Client, ids: string[], operation: Operation): Promise<number> {
-  const { expireIn, commands = [SCRIPT], run } = operation;
-  if (expireIn !== undefined) await Promise.all(ids.map((id) => client.expire(keyOf(id), expireIn)));
+/** The time that Redis spends in commands during an action. The commands that a script runs are part of its `EVALSHA`. */
+export async function microsecondsInRedis(
+  client: Client,
+  commands: string[],
+  action: () => Promise<unknown>,
+): Promise<number> {
   await client.configResetStat();
-  await repeat(ids.length, AT_ONCE, (index) => run(ids[index] ?? "", index));
+  await action();
   const statistics = await client.info("commandstats");
   const microseconds = commands.map((command) => {
     return Number(new RegExp(`^cmdstat_${command}:calls=\\d+,usec=(\\d+)`, "im").exec(statistics)?.[1]);
   });
-  return microseconds.reduce((sum, time) => sum + time, 0) / ids.length;
+  return microseconds.reduce((sum, time) => sum + time, 0);
 }

@@ -1,15 +1,11 @@
-/** The session that is stored, in this store and in connect-redis. */
+import session from "express-session";
+
+/** The session that is stored where it does not matter what it holds. */
 export const DATA = { username: "andrew", page_views: 1 };
 export const FIELDS = { username: String, page_views: Number };
 
-/** What connect-redis stores for express-session: JSON of the cookie's attributes and the data. */
-export function expressSession(data: object, ttl: number): string {
-  const cookie = {
-    originalMaxAge: ttl * 1000,
-    expires: new Date(Date.now() + ttl * 1000),
-    httpOnly: true,
-    path: "/",
-    sameSite: "lax",
-  };
-  return JSON.stringify({ cookie, ...data });
+/** What express-session hands to connect-redis: the attributes of the cookie and the data. */
+export function toExpressSession(data: object, ttl: number): object {
+  const cookie = Object.assign(new session.Cookie(), { maxAge: ttl * 1000, sameSite: "lax" });
+  return { cookie, ...data };
 }

@@ -1,63 +1,39 @@
-/** What the time limit of the store's operations, `timeoutMs`, costs the client. */
-import { RedisSessionStore } from "../session-store.ts";
-import type { BenchRedis } from "./processes.ts";
-import { EMPTY_SCRIPT } from "./redis-cost.ts";
-import { repeat } from "./repeat.ts";
-import { measureInTurn } from "./rounds.ts";
+/** What the store's option `timeoutMs` costs the client: a timer for each operation. */
+import { newSessionId, RedisSessionStore } from "../session-store.ts";
+import { measureInTurn, median, repeat } from "./measure.ts";
+import type { Plan } from "./plan.ts";
+import type { Redis } from "./processes.ts";
 import { connectRedis } from "./servers/redis-client.ts";
-import { median } from "./statistics.ts";
-import type { Row } from "./table.ts";
+import type { Row } from "./tables.ts";
 
-export interface TimeLimitPlan {
-  rounds: number;
-  operationsPerRound: number;
-}
+const TIMERS = { setTimeout, clearTimeout };
+const NO_TIMERS = { setTimeout: () => {}, clearTimeout: () => {} };
 
-const KEY = "session:none";
-const AT_ONCE = 64;
-
-class EmptyScriptStore extends RedisSessionStore {
-  run(): Promise<unknown> {
-    return this.evaluate(EMPTY_SCRIPT, KEY, [], this.startTimeLimit());
-  }
-}
-
-/** The same script by the client alone, by the store, and by the store while timers do nothing. */
-export async function measureTimeLimit(redis: BenchRedis, plan: TimeLimitPlan): Promise<Row[]> {
+/** The CPU time of a short operation, and of the same operation while timers do nothing. */
+export async function measureTimeLimit(redis: Redis, plan: Plan["timeLimit"]): Promise<Row[]> {
   const client = await connectRedis(redis.url);
-  const store = new EmptyScriptStore({ redis: client });
-  await store.run(); // caches the script
-  const byClient = () => client.evalSha(EMPTY_SCRIPT.sha1, { keys: [KEY], arguments: [] });
-  const byStore = () => store.run();
-  const [clientCosts = [], storeCosts = [], withoutTimersCosts = []] = await measureInTurn(plan.rounds, [
-    () => clientMicroseconds(plan.operationsPerRound, byClient),
-    () => clientMicroseconds(plan.operationsPerRound, byStore),
-    () => withoutTimers(() => clientMicroseconds(plan.operationsPerRound, byStore)),
-  ]);
+  const store = new RedisSessionStore({ redis: client });
+  const noSession = newSessionId();
+  const measureWith = (timers: object) => async () => {
+    Object.assign(globalThis, timers);
+    const before = process.cpuUsage();
+    await repeat(plan.operationsPerRound, () => store.getSession(noSession)).finally(restoreTimers);
+    const { user, system } = process.cpuUsage(before);
+    return (user + system) / plan.operationsPerRound;
+  };
+  const costs = await measureInTurn(plan.rounds, { timers: measureWith(TIMERS), none: measureWith(NO_TIMERS) });
   client.destroy();
+  const [withTimers, without] = [costs("timers"), costs("none")];
+  const differences = withTimers.map((cost, round) => cost - (without[round] ?? Number.NaN));
   return [
     {
-      "CPU of the client": "µs for an empty script",
-      "client alone": median(clientCosts),
-      "through the store": median(storeCosts),
-      "of which the timer": median(storeCosts.map((cost, round) => cost - (withoutTimersCosts[round] ?? Number.NaN))),
+      operation: "getSession without a session",
+      "CPU time, µs": median(withTimers),
+      "of which timeoutMs, µs": median(differences),
     },
   ];
 }
 
-async function clientMicroseconds(operations: number, run: () => Promise<unknown>): Promise<number> {
-  const before = process.cpuUsage();
-  await repeat(operations, AT_ONCE, run);
-  const { user, system } = process.cpuUsage(before);
-  return (user + system) / operations;
-}
-
-async function withoutTimers<Result>(measure: () => Promise<Result>): Promise<Result> {
-  const { setTimeout, clearTimeout } = globalThis;
-  Object.assign(globalThis, { setTimeout: () => {}, clearTimeout: () => {} });
-  try {
-    return await measure();
-  } finally {
-    Object.assign(globalThis, { setTimeout, clearTimeout });
-  }
+function restoreTimers(): void {
+  Object.assign(globalThis, TIMERS);
 }

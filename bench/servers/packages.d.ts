@@ -1,32 +1,17 @@
 /**
- * What these servers use of the packages in `bench/package.json`. It is written down here, so that `npm run check` does
- * not need them to be installed.
+ * The packages in `bench/package.json`, written down here so that `npm run check` does not need them to be installed.
  */
+declare module "@fastify/cookie";
+declare module "@fastify/session";
+
 declare module "connect-redis" {
-  import { MemoryStore } from "express-session";
+  import { Store } from "express-session";
 
-  export class RedisStore extends MemoryStore {
+  export class RedisStore extends Store {
     constructor(options: { client: unknown; prefix: string; ttl: number });
+    get(id: string): Promise<unknown>;
+    set(id: string, session: object): Promise<unknown>;
+    touch(id: string, session: object): Promise<unknown>;
+    destroy(id: string): Promise<unknown>;
   }
-}
-
-declare module "@fastify/cookie" {
-  import type { FastifyPluginCallback } from "fastify";
-
-  const plugin: FastifyPluginCallback;
-  export default plugin;
-}
-
-declare module "@fastify/session" {
-  import type { Store } from "express-session";
-  import type { FastifyPluginCallback } from "fastify";
-
-  const plugin: FastifyPluginCallback<{
-    cookieName: string;
-    secret: string;
-    store: Store;
-    saveUninitialized: boolean;
-    cookie: { httpOnly: boolean; sameSite: "lax"; secure: boolean };
-  }>;
-  export default plugin;
 }
