@@ -75,7 +75,8 @@ export function spawnServer(t: Lifetime, args: string[], environment: Record<str
 }
 
 /** The real server in a process of its own, listening, with this Redis. */
-export async function spawnServerWith(t: Lifetime, redis: SpawnedRedis, user = "") {
-  const server = spawnServer(t, ["--port", "0", "--redis-url", `redis://${user}127.0.0.1:${redis.port}`]);
+export async function spawnServerWith(t: Lifetime, redis: SpawnedRedis, { user = "", environment = {} } = {}) {
+  const args = ["--port", "0", "--redis-url", `redis://${user}127.0.0.1:${redis.port}`];
+  const server = spawnServer(t, args, environment);
   return { server, ...(await server.listening()) };
 }

@@ -24,7 +24,7 @@ export function replyToClientError(error: NodeJS.ErrnoException, socket: Duplex)
 }
 
 /** The client took too long to send its request. */
-export const isTimeout = ({ code }: NodeJS.ErrnoException) => code === "ERR_HTTP_REQUEST_TIMEOUT";
+const isTimeout = ({ code }: NodeJS.ErrnoException) => code === "ERR_HTTP_REQUEST_TIMEOUT";
 
 function statusOf(error: NodeJS.ErrnoException): number {
   if (error.code === "HPE_HEADER_OVERFLOW") return 431;

@@ -1,6 +1,5 @@
 import { randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
-import type { Duplex } from "node:stream";
 import { RedisUnavailableError } from "../../session-store.ts";
 import { loadAssets } from "../page/assets.ts";
 import { createPage } from "../page/render.ts";
@@ -8,7 +7,8 @@ import { RaceLab } from "../race-lab/race-lab.ts";
 import type { Redis } from "../redis/connect.ts";
 import type { OutageLog } from "../redis/outage-log.ts";
 import { DemoStore, type StoreSettings } from "../store.ts";
-import { isTimeout, replyToClientError } from "./client-error.ts";
+import { replyToClientError } from "./client-error.ts";
+import { readOneRequestAtATime } from "./connection-reader.ts";
 import { FlashCookie } from "./flash.ts";
 import { readForm } from "./form.ts";
 import { Handlers } from "./handlers.ts";
@@ -17,7 +17,6 @@ import { HttpError } from "./http-error.ts";
 import { htmlReply, jsonReply, type Reply } from "./reply.ts";
 import { createRequestContext, pathOf, wantsHtml } from "./request-context.ts";
 import { RaceHandlers } from "./race-handlers.ts";
-import { RequestQueue } from "./request-queue.ts";
 import { Router } from "./router.ts";
 import { SECURITY_HEADERS } from "./security-headers.ts";
 import { isCrossSite, SessionCookie } from "../../session-cookie.ts";
@@ -37,6 +36,8 @@ const TIME_LIMITS = {
   requestTimeout: 10_000,
   connectionsCheckingInterval: 1000,
 };
+/** The kernel takes several replies for a client that does not read. After that, the next one has to be taken by then. */
+const UNREAD_LIMIT_MS = 5000;
 /** A client may need to send the rest of its body before it reads a reply. */
 const REST_LIMIT_MS = 1000;
 
@@ -55,19 +56,15 @@ export function createDemoServer(options: DemoServerOptions): Server {
   const router = new Router(handlers, new RaceHandlers(raceLab, flashCookie), assets);
   const contextDependencies = { redis: redis.client, store, storeSettings, sessionCookie, flashCookie };
 
-  const queue = new RequestQueue(respond);
-  const enqueue: RequestListener = (request, response) => queue.add(request, response);
+  const onRequest: RequestListener = (request, response) => void respond(request, response);
 
   // A missing Host is refused below, with the headers of every reply.
-  return createServer({ ...TIME_LIMITS, requireHostHeader: false }, enqueue)
-    .on("checkContinue", enqueue)
-    .on("checkExpectation", enqueue)
-    .on("clientError", onClientError);
-
-  function onClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
-    if (isTimeout(error) && queue.isHoldingBack(socket)) return;
-    queue.afterReplies(socket, () => replyToClientError(error, socket));
-  }
+  const server = createServer({ ...TIME_LIMITS, requireHostHeader: false }, onRequest)
+    .on("checkContinue", onRequest)
+    .on("checkExpectation", onRequest)
+    .on("clientError", replyToClientError);
+  readOneRequestAtATime(server);
+  return server;
 
   async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
@@ -96,6 +93,7 @@ export function createDemoServer(options: DemoServerOptions): Server {
     response.writeHead(status, [...SECURITY_HEADERS, ...headers, ...length, ...connection]);
     response.end(body);
     if (!request.complete) dropTheRest(request);
+    if (!response.writableFinished) limitUnread(response);
   }
 
   function errorReply({ status, message, headers }: HttpError, request: IncomingMessage): Reply {
@@ -126,4 +124,9 @@ async function formOf(request: IncomingMessage, response: ServerResponse): Promi
 function dropTheRest(request: IncomingMessage): void {
   request.resume();
   setTimeout(() => request.complete || request.destroy(), REST_LIMIT_MS).unref();
+}
+
+function limitUnread(response: ServerResponse): void {
+  const overdue = setTimeout(() => response.destroy(), UNREAD_LIMIT_MS);
+  response.on("close", () => clearTimeout(overdue));
 }

@@ -138,7 +138,7 @@ describe("the user that the README gives to the store", { timeout: 300_000 }, ()
 
   test("is enough for the demo in a process of its own, whether or not Redis knows the script", async (t) => {
     await redis.send("SCRIPT", "FLUSH");
-    const { server, url } = await spawnServerWith(t, redis, `${USER}:${PASSWORD}@`);
+    const { server, url } = await spawnServerWith(t, redis, { user: `${USER}:${PASSWORD}@` });
     assert.deepEqual(await requestsThatFail(url), []);
     await redis.send("SCRIPT", "FLUSH");
     assert.deepEqual(await requestsThatFail(url), []);

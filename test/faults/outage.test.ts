@@ -87,7 +87,7 @@ const outages: [what: string, outage: Outage][] = [
 
 async function openDemo(t: Lifetime, args: string[] = []) {
   const redis = await spawnRedis(t, [...USER, ...args]);
-  const demo = await spawnServerWith(t, redis, `demo:${PASSWORD}@`);
+  const demo = await spawnServerWith(t, redis, { user: `demo:${PASSWORD}@` });
   const logIn = async (username: string) => {
     const browser = new Browser(demo.url);
     const { status } = await browser.post("/login", { username, ttl: "600" });

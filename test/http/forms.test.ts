@@ -175,7 +175,7 @@ describe("a log-in over an old session", () => {
   test("gets 503 and no cookie when the old session cannot be ended", async (t) => {
     const ownRedis = await spawnRedis(t);
     await ownRedis.send("ACL", "SETUSER", "demo", "on", ">demo", "~*", "&*", "+@all");
-    const { browser } = await spawnServerWith(t, ownRedis, "demo:demo@");
+    const { browser } = await spawnServerWith(t, ownRedis, { user: "demo:demo@" });
     await browser.post("/login");
     const old = browser.sessionId;
     await ownRedis.send("ACL", "SETUSER", "demo", "-del");

@@ -1,0 +1,98 @@
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+
+const CR = 13;
+const LF = 10;
+const BLANK_LINE = Buffer.from("\r\n\r\n");
+
+/**
+ * Reads one request of a connection at a time: the next one when the client's socket has taken the reply.
+ *
+ * Node parses all that it has read of a connection, up to 64 KB, and emits every request in it at once. So a client that
+ * sends requests without waiting for replies (pipelining) could have 2,100 of them handled at the same time, a read could
+ * overtake the write before it, and 50 such clients that never read could fill the memory.
+ *
+ * Therefore this stands between the connection and Node's own "data" listener, which passes the data to the HTTP parser,
+ * and gives it the data in pieces that contain the end of at most one request. While a request is being handled, what
+ * follows stays in the socket, and a client that sends more has to wait.
+ */
+export function readOneRequestAtATime(server: Server): void {
+  const readers = new WeakMap<Socket, ConnectionReader>();
+  const onRequest = (request: IncomingMessage, response: ServerResponse) =>
+    readers.get(request.socket)?.start(request, response);
+  server
+    .on("connection", (socket) => readers.set(socket, new ConnectionReader(socket)))
+    .on("request", onRequest)
+    .on("checkContinue", onRequest)
+    .on("checkExpectation", onRequest);
+}
+
+class ConnectionReader {
+  readonly #socket: Socket;
+  readonly #parse: (data: Buffer) => void;
+  /** The request under way, until its reply has been taken. */
+  #request: IncomingMessage | undefined;
+  /** Bytes of a request body with a Content-Length that have not been parsed yet. */
+  #bodyLeft = 0;
+  #isHolding = false;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    const [parse] = socket.listeners("data");
+    this.#parse = (data) => parse?.call(socket, data);
+    if (parse === undefined) return; // Bun parses requests natively, and reads one at a time
+    socket.removeListener("data", parse as () => void).on("data", (data) => this.#onData(data));
+  }
+
+  start(request: IncomingMessage, response: ServerResponse): void {
+    this.#request = request;
+    this.#bodyLeft = Number(request.headers["content-length"] ?? 0);
+    response.on("close", () => this.#onReplyTaken());
+  }
+
+  #onData(data: Buffer): void {
+    let start = 0;
+    while (start < data.length && this.#canParse()) {
+      const end = this.#endOfPiece(data, start);
+      this.#parse(data.subarray(start, end));
+      start = end;
+    }
+    if (start < data.length && this.#socket.writable) this.#hold(data.subarray(start));
+  }
+
+  #canParse(): boolean {
+    if (this.#isHolding || this.#request?.complete) return false;
+    // Node closes its side after the last reply, and pauses a connection whose request body nobody reads.
+    return this.#socket.writable && !this.#socket.isPaused();
+  }
+
+  /** A request ends with a blank line, which may have begun in the piece before, or with the last byte of its body. */
+  #endOfPiece(data: Buffer, start: number): number {
+    if (this.#bodyLeft > 0) {
+      const length = Math.min(this.#bodyLeft, data.length - start);
+      this.#bodyLeft -= length;
+      return start + length;
+    }
+    let end = start;
+    while (data[end] === CR || data[end] === LF) end += 1;
+    if (end > start) return end;
+    const blankLine = data.indexOf(BLANK_LINE, start);
+    return blankLine === -1 ? data.length : blankLine + BLANK_LINE.length;
+  }
+
+  #hold(data: Buffer): void {
+    this.#socket.pause();
+    this.#socket.unshift(data);
+    if (this.#request?.complete) this.#isHolding = true;
+  }
+
+  #onReplyTaken(): void {
+    this.#request = undefined;
+    if (!this.#isHolding) return;
+    // Other connections come first.
+    setImmediate(() => {
+      this.#isHolding = false;
+      this.#socket.resume();
+    });
+  }
+}
