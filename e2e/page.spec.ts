@@ -77,6 +77,23 @@ test.describe("at 1280 by 900", () => {
   });
 });
 
+for (const width of [768, 991, 1024]) {
+  test(`shows what the browser and what Redis holds side by side, and all of it, ${width} pixels wide`, async ({
+    page,
+    start,
+  }) => {
+    await page.setViewportSize({ width, height: 1000 });
+    await start(page);
+    const boxOf = (name: string) => page.getByRole("region", { name, exact: true }).boundingBox();
+    const [browser, redis, clocks] = [await boxOf("Your browser"), await boxOf("Redis"), await boxOf("Time left")];
+    expect(redis!.y).toBe(browser!.y);
+    expect(redis!.x).toBeGreaterThan(browser!.x + browser!.width);
+    expect(clocks!.y + clocks!.height).toBeLessThanOrEqual(redis!.y + redis!.height);
+    const createdAt = await field(page, "created_at").boundingBox();
+    expect(createdAt!.height).toBe((await field(page, "page_views").boundingBox())!.height); // in one line
+  });
+}
+
 test.describe("on a phone", () => {
   test.use({ viewport: { width: 390, height: 800 } });
 

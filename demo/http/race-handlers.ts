@@ -1,5 +1,5 @@
 import type { RaceLab, RaceResult } from "../race-lab/race-lab.ts";
-import { RACE_STEPS, type RaceStep } from "../race-lab/tested-session.ts";
+import { RACE_STEPS, type RaceStep } from "../race-lab/race-session.ts";
 import { isSessionId } from "../../session-store.ts";
 import type { FlashCookie } from "./flash.ts";
 import { HttpError } from "./http-error.ts";

@@ -89,7 +89,6 @@ interface CookieView {
 interface TtlView extends FormField {
   /** What the button beside the field says. */
   verb: string;
-  or: string;
   isMainButton: boolean;
   largest: number;
   choices: { ttl: number; text: string }[];
@@ -228,9 +227,9 @@ const bad = (heading: string, text: string, reason: News["reason"] = ""): News =
 
 function ttlView({ absoluteTtl }: PageSettings, isLive: boolean, field: FormField): TtlView {
   const choices = TTL_CHOICES.filter(({ ttl }) => ttl <= absoluteTtl);
-  const [verb, or] = isLive ? ["Change the TTL", "or to"] : ["Log in", "or"];
+  const verb = isLive ? "Change the TTL" : "Log in";
   const { value, mistake } = field;
-  return { value, mistake, verb, or, isMainButton: !isLive, largest: absoluteTtl, choices };
+  return { value, mistake, verb, isMainButton: !isLive, largest: absoluteTtl, choices };
 }
 
 /** `chosen` in seconds; the timeout of the server if that is not offered. */

@@ -1,4 +1,4 @@
-import type { Hash, StepRecord, TestedSession } from "./tested-session.ts";
+import type { Hash, StepRecord, RaceSession } from "./race-session.ts";
 
 /** What the lab needs of node-redis. */
 export interface HashCommands {
@@ -9,11 +9,11 @@ export interface HashCommands {
 }
 
 /**
- * A session kept with plain commands, as in the guide's demos: HGETALL to read, then HSET and an expiry to write. HSET
- * creates a key that is not there, so a write after the log-out brings the key back. The guide's EXPIRE is PEXPIRE here,
- * because the ACL of the store allows that one.
+ * A session kept with plain commands, as in the session store guide of the Redis documentation: HGETALL to read, then
+ * HSET and an expiry to write. HSET creates a key that does not exist, so a write after the log-out brings the key back.
+ * The EXPIRE of that guide is PEXPIRE here, because that is the one that the store's ACL allows.
  */
-export class PlainSession implements TestedSession {
+export class PlainSession implements RaceSession {
   readonly #redis: HashCommands;
   readonly #key: string;
   readonly #ttl: number;

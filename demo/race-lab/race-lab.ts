@@ -8,7 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { isSessionId, RedisUnavailableError } from "../../session-store.ts";
 import { type HashCommands, PlainSession } from "./plain-session.ts";
 import { type RaceStore, StoreSession } from "./store-session.ts";
-import type { Hash, RaceStep, StepRecord, TestedSession } from "./tested-session.ts";
+import type { Hash, RaceStep, StepRecord, RaceSession } from "./race-session.ts";
 
 /** Milliseconds between the request's read and its write. The log-out comes at a random moment in between. */
 export const WORK_MS = 20;
@@ -59,7 +59,7 @@ export class RaceLab {
     this.#ttl = Math.min(KEY_TTL, absoluteTtl);
   }
 
-  /** Whether `run` is under way. One at a time is enough load on Redis, so a caller asks first. */
+  /** Whether `run` is under way. Check this first: `run` throws if it is, because one at a time is enough load on Redis. */
   get isRunning(): boolean {
     return this.#isRunning;
   }
@@ -140,13 +140,13 @@ export class RaceLab {
 
 const isRevived = ({ fields }: RoundHistory) => Object.keys(fields).length > 0;
 
-async function takeStep(session: TestedSession, step: RaceStep): Promise<TakenStep> {
+async function takeStep(session: RaceSession, step: RaceStep): Promise<TakenStep> {
   const record = await session[step]();
   return { ...record, fields: await session.fields() };
 }
 
 /** The request and the log-out at the same time, and what is left then. */
-async function race(session: TestedSession, logoutAfter: number): Promise<RoundHistory> {
+async function race(session: RaceSession, logoutAfter: number): Promise<RoundHistory> {
   const steps: StepRecord[] = [];
   async function request(): Promise<void> {
     const read = await session.read();

@@ -1,5 +1,5 @@
 import type { HashCommands } from "./plain-session.ts";
-import type { Hash, StepRecord, TestedSession } from "./tested-session.ts";
+import type { Hash, StepRecord, RaceSession } from "./race-session.ts";
 
 /** What the lab needs of the store. */
 export interface RaceStore {
@@ -11,7 +11,7 @@ export interface RaceStore {
 }
 
 /** A session of the store, whose every operation checks in one atomic step that the session exists. */
-export class StoreSession implements TestedSession {
+export class StoreSession implements RaceSession {
   readonly #redis: HashCommands;
   readonly #store: RaceStore;
   readonly #id: string;
