@@ -8,6 +8,7 @@ export const FULL = {
   growth: { sizes: [1000, 10_000, 100_000, 1_000_000], rounds: 15, callsPerRound: 2000 },
   timeLimit: { rounds: 40, operationsPerRound: 5000 },
 };
+
 /** To see that it works. */
 export const QUICK: Plan = {
   requests: { rounds: 1, secondsPerRound: 0.2, sessions: 100 },

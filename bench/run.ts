@@ -1,7 +1,7 @@
 /**
  * What the session store and the demo server cost, beside what one would use instead. `npm run bench` takes six minutes
- * on a quiet machine, prints these tables and writes them to `docs/performance.md`. `npm run bench -- --quick` takes half
- * a minute and only prints them.
+ * on a quiet machine, prints these tables and writes them to `docs/performance.md`. `npm run bench -- --quick` takes less
+ * than a minute and only prints them.
  */
 import { cpus, loadavg, totalmem } from "node:os";
 import { parseArgs } from "node:util";
