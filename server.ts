@@ -20,7 +20,9 @@ const DRAIN_LIMIT_MS = 3000; // when the server stops, connections that are stil
 async function run(args: string[], stopping: AbortSignal): Promise<void> {
   if (args.includes("--help")) return console.log(await usage());
   const { port, host, secureCookie, absoluteTtl, hashIds, redis: target } = parseOptions(args, process.env);
+  stopping.addEventListener("abort", exitAtOnce);
   const redis = await openRedis(target);
+  stopping.removeEventListener("abort", exitAtOnce);
   try {
     const storeSettings = { ttl: Math.min(DEFAULT_TTL, absoluteTtl), absoluteTtl, hashIds };
     const store = new DemoStore({ redis: redis.client, ...storeSettings });
@@ -28,7 +30,6 @@ async function run(args: string[], stopping: AbortSignal): Promise<void> {
     redis.watch((reason) => outages.failed(reason));
 
     const server = createDemoServer({ redis, storeSettings, secureCookie, outages, stopping });
-    if (stopping.aborted) return;
     await listen(server, port, host);
     console.log(`Sessions in Redis: open ${urlOf(host, (server.address() as AddressInfo).port)}`);
     console.log(`Redis: ${redis.address}`);
@@ -39,6 +40,9 @@ async function run(args: string[], stopping: AbortSignal): Promise<void> {
     await redis.close();
   }
 }
+
+/** For a stop while the server connects to Redis: no request is under way yet. */
+const exitAtOnce = () => process.exit(0);
 
 async function listen(server: Server, port: number, host: string): Promise<void> {
   try {

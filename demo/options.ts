@@ -74,8 +74,8 @@ export function parseOptions(args: string[], environment: NodeJS.ProcessEnv): Op
     return settingOf(variable, environment[variable] || undefined);
   };
   const settings: Settings = (name) => fromFlags(name) ?? fromEnvironment(name);
-  const serverSettings = SERVER_OPTIONS.some((name) => flags.has(name)) ? fromFlags : fromEnvironment;
-  const redisSettings: Settings = (name) => (SERVER_OPTIONS.includes(name) ? serverSettings(name) : settings(name));
+  const addressSettings = ADDRESS_OPTIONS.some((name) => flags.has(name)) ? fromFlags : fromEnvironment;
+  const redisSettings: Settings = (name) => (ADDRESS_OPTIONS.includes(name) ? addressSettings(name) : settings(name));
   return {
     port: toWhole(settings("port"), 0, LARGEST_PORT) ?? 8080,
     host: toHost(settings("host")) ?? "127.0.0.1",
@@ -86,8 +86,8 @@ export function parseOptions(args: string[], environment: NodeJS.ProcessEnv): Op
   };
 }
 
-/** They name one server together, so they are never taken from both the command line and the environment. */
-const SERVER_OPTIONS: Name[] = ["redis-host", "redis-port", "redis-url"];
+/** They are read together, either from the command line or from the environment. */
+const ADDRESS_OPTIONS: Name[] = ["redis-host", "redis-port", "redis-url"];
 
 const settingOf = (source: string, text: string | undefined) => (text === undefined ? undefined : { source, text });
 

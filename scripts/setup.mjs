@@ -1,9 +1,9 @@
 /**
- * Brings what a fresh machine lacks: the packages, Redis and, for the tests (`--browser`), a Chromium.
- * Says what it does, and is silent where nothing is missing. It never asks and never uses sudo.
+ * Installs what is missing on a fresh machine: the packages, Redis and, for the tests (`--browser`), a Chromium. Prints what
+ * it does, and nothing if nothing is missing. It never asks and never uses sudo.
  *
- * The syntax is that of Node 12, and our other modules are imported late, so that an old Node gets as far as the
- * sentence about its age.
+ * It uses the syntax of Node 12 and imports our other modules late, so that an old Node can run it far enough to print which
+ * version is needed.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
@@ -12,12 +12,12 @@ import { fileURLToPath } from "node:url";
 
 /** @typedef {{ version: string, dev?: boolean, optional?: boolean, devOptional?: boolean }} Package */
 
-const STEP_LIMIT_MINUTES = 10; // enough over a slow line; what cannot work fails much earlier
-const STALL_LIMIT_MS = 10_000; // of a download of which nothing arrives any more
+const STEP_LIMIT_MINUTES = 10; // enough for a slow network
+const STALL_LIMIT_MS = 10_000; // for a download that receives nothing any more
 const PING_LIMIT_MS = 300;
 
 const LOCKFILE = "package-lock.json";
-const INSTALLED = "node_modules/.package-lock.json"; // npm's note of what it has installed
+const INSTALLED = "node_modules/.package-lock.json"; // npm writes there what it has installed
 const SERVICE_POLICY = "/usr/sbin/policy-rc.d"; // Debian asks it before it starts a service
 const FONTS = "fonts-dejavu-core fonts-noto-color-emoji"; // Debian's Chromium brings none
 
@@ -28,7 +28,7 @@ void setUp();
 
 async function setUp() {
   if (!arePackagesInstalled()) installPackages();
-  if (!(await isRedisAtHand())) await provideRedis();
+  if (!(await isRedisThere())) await provideRedis();
   if (isForTests) await provideBrowser();
 }
 
@@ -56,17 +56,17 @@ function installPackages() {
   if (problem) fail(`npm ci failed:\n${problem}`);
 }
 
-/** The tests start a Redis of their own, so they need the program; the demo is content with a Redis that runs. */
-async function isRedisAtHand() {
+/** The tests start a Redis of their own, so they need the program. For the demo, a running Redis is enough. */
+async function isRedisThere() {
   if (await has("redis-server", "valkey-server")) return true;
   if (isForTests) return false;
   const isNamed = ["REDIS_URL", "REDIS_HOST", "REDIS_PORT"].some((name) => process.env[name]);
-  return isNamed || (await answersPing("localhost", 6379));
+  return isNamed || (await repliesToPing("localhost", 6379));
 }
 
-/** Where we may not install one, redis-memory-server builds one when it is first needed, if there is a compiler. */
+/** If it cannot be installed, redis-memory-server builds it when it is first needed, if there is a compiler. */
 async function provideRedis() {
-  if (await mayInstall()) {
+  if (await canInstall()) {
     say("installing Redis, without its service (apt-get install redis-server)");
     const problem = installRedis();
     if (!problem) return;
@@ -76,10 +76,10 @@ async function provideRedis() {
   if (!canBuild) say("there is no redis-server, and no make and C compiler to build one: install Redis");
 }
 
-/** Only the program is wanted: a Redis service at port 6379, now or at the next boot, would come as a surprise. */
+/** Installs only the program: nobody expects that a Redis service starts at port 6379, now or at the next boot. */
 function installRedis() {
   const isOurs = !existsSync(SERVICE_POLICY);
-  // It says "do not start" only while this process lives: if we are killed, it does no harm.
+  // It forbids to start services only while this process runs: if we are killed, the file that is left does no harm.
   const policy = `#!/bin/sh\nif kill -0 ${process.pid} 2>/dev/null; then exit 101; fi\n`;
   if (isOurs) writeFileSync(SERVICE_POLICY, policy, { mode: 0o755 });
   try {
@@ -92,11 +92,11 @@ function installRedis() {
 async function provideBrowser() {
   const { findBrowser } = await import("./find-browser.mjs");
   if (findBrowser()) return;
-  const mayUseApt = await mayInstall();
+  const canUseApt = await canInstall();
   downloadBrowser();
   if (findBrowser()) {
-    if (mayUseApt) installBrowserLibraries();
-  } else if (mayUseApt) installBrowser();
+    if (canUseApt) installBrowserLibraries();
+  } else if (canUseApt) installBrowser();
   if (!findBrowser()) fail("the tests need a browser: install Chromium or Chrome so that it is on the PATH");
 }
 
@@ -108,7 +108,7 @@ function downloadBrowser() {
   if (problem) say(`Playwright could not download it: ${reasonIn(problem)}`);
 }
 
-/** After the download and not with it (`--with-deps`): they take a minute, for nothing where the download fails. */
+/** Not with the download (`--with-deps`): they take a minute, which is wasted if the download fails. */
 function installBrowserLibraries() {
   say("installing the libraries it needs (npx playwright install-deps chromium)");
   const problem = run("npx --no-install playwright install-deps chromium");
@@ -124,14 +124,14 @@ function installBrowser() {
 /** @param {string} packages */
 function aptGetInstall(packages) {
   const options = "-o Acquire::Retries=1 -o Acquire::http::Timeout=10 -o DPkg::Lock::Timeout=60";
-  run(`apt-get update ${options}`); // one source of many may fail and the packages still be found
+  run(`apt-get update ${options}`); // if it fails for one source, another may still have the packages
   return run(`apt-get install -y --no-install-recommends ${options} ${packages}`, {
     DEBIAN_FRONTEND: "noninteractive",
   });
 }
 
-/** May we install packages of Debian or Ubuntu? */
-async function mayInstall() {
+/** Whether we can install packages of Debian or Ubuntu. */
+async function canInstall() {
   return process.getuid !== undefined && process.getuid() === 0 && (await has("apt-get"));
 }
 
@@ -146,27 +146,27 @@ async function has(...programs) {
  * @param {number} port
  * @returns {Promise<boolean>}
  */
-function answersPing(host, port) {
+function repliesToPing(host, port) {
   return new Promise((resolve) => {
     const socket = connect({ host, port }, () => socket.write("PING\r\n"));
-    const answer = (/** @type {boolean} */ isRedis) => {
+    const settle = (/** @type {boolean} */ isRedis) => {
       socket.destroy();
       resolve(isRedis);
     };
-    socket.once("data", (data) => answer(data.toString().startsWith("+PONG")));
-    socket.once("error", () => answer(false));
-    socket.setTimeout(PING_LIMIT_MS, () => answer(false));
+    socket.once("data", (data) => settle(data.toString().startsWith("+PONG")));
+    socket.once("error", () => settle(false));
+    socket.setTimeout(PING_LIMIT_MS, () => settle(false));
   });
 }
 
 /**
- * Runs a command line out of sight. Answers what it complained of if it failed, else nothing.
+ * Runs a command line and prints nothing of it. Returns its error output if it failed, else an empty string.
  *
  * @param {string} commandLine
  * @param {Record<string, string>} environment
  */
 function run(commandLine, environment = {}) {
-  // exec: the limit is to end the command, and not only the shell around it.
+  // With exec, the time limit ends the command itself and not only its shell.
   const exec = process.platform === "win32" ? "" : "exec ";
   const { status, stderr, error } = spawnSync(exec + commandLine, {
     shell: true,
@@ -186,7 +186,7 @@ function reasonIn(output) {
 }
 
 /**
- * By the folder it is installed in.
+ * The packages by the folder that each is installed in.
  *
  * @param {string} lockfile
  * @returns {Record<string, Package>}

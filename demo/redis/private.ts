@@ -1,7 +1,18 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { StartError } from "../start-error.ts";
+import { connectClient } from "./client.ts";
+import { describeError } from "./errors.ts";
 import { findProgram } from "./find-program.mjs";
 import type { RedisServer } from "./target.ts";
 import { REDIS_TIME_LIMITS } from "./time-limits.ts";
+
+const HOST = "127.0.0.1";
+const IN_MEMORY = ["--save", "", "--appendonly", "no"];
+const ATTEMPTS = 3; // another process may take the free port before Redis does
+const ADVICE = "Start a Redis at localhost:6379, or name one with --redis-host and --redis-port.";
 
 export interface PrivateRedis extends RedisServer {
   stop: () => Promise<void>;
@@ -9,37 +20,59 @@ export interface PrivateRedis extends RedisServer {
 
 /**
  * Starts a Redis that keeps its data in memory only, on a free port of the loopback address. If none of `programs` is on
- * the `PATH`, redis-memory-server builds Redis from source, once, which takes minutes: `onBuild` is called before that.
+ * the `PATH`, builds Redis from source, once, which takes minutes: `onBuild` is called before that.
  */
 export async function startPrivateRedis(
   onBuild: () => void = () => {},
   programs = ["redis-server", "valkey-server"],
 ): Promise<PrivateRedis> {
-  const systemBinary = findProgram(...programs);
-  if (systemBinary === undefined) onBuild();
-  const { RedisMemoryServer } = await import("redis-memory-server"); // imported late: it takes 100 ms
-  const server = await RedisMemoryServer.create({
-    instance: { ip: "127.0.0.1" },
-    binary: systemBinary === undefined ? {} : { systemBinary },
-    spawn: { detached: true }, // so Ctrl-C does not end it: requests under way still need it
-  });
-  const { ip, port, childProcess } = await server.ensureInstance();
-  if (childProcess) killWhenWeEnd(childProcess);
-  return {
-    host: ip,
-    port,
-    async stop() {
-      const overdue = setTimeout(() => childProcess?.kill("SIGKILL"), REDIS_TIME_LIMITS.privateStopMs);
-      await server.stop();
-      clearTimeout(overdue);
-    },
-  };
+  const program = findProgram(...programs) ?? (await buildRedis(onBuild));
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const redis = await tryToStart(program);
+    if (redis !== undefined) return redis;
+  }
+  throw new StartError(`A private Redis cannot be started: ${program} ends or does not reply. ${ADVICE}`);
 }
 
-/**
- * Kills the child when this process ends in any way, also by SIGKILL: then the standard input of a second child ends.
- * redis-memory-server starts a process for this too, but Ctrl-C ends that one before us.
- */
+async function buildRedis(onBuild: () => void): Promise<string> {
+  onBuild();
+  try {
+    const { RedisBinary } = await import("redis-memory-server"); // imported late: it takes 100 ms
+    return await RedisBinary.getPath();
+  } catch (error) {
+    throw new StartError(`There is no redis-server, and none can be built (${describeError(error)}). ${ADVICE}`);
+  }
+}
+
+async function tryToStart(program: string): Promise<PrivateRedis | undefined> {
+  const port = await findFreePort();
+  const child = spawn(program, ["--bind", HOST, "--port", String(port), ...IN_MEMORY], {
+    detached: true, // so Ctrl-C does not end it: requests under way still need it
+    stdio: "ignore",
+  });
+  killWhenWeEnd(child);
+  const ended = once(child, "exit");
+  if (await isReady(child, port)) return { host: HOST, port, stop };
+  await stop();
+  return undefined;
+
+  async function stop(): Promise<void> {
+    const overdue = setTimeout(() => child.kill("SIGKILL"), REDIS_TIME_LIMITS.privateStopMs);
+    child.kill("SIGTERM");
+    await ended;
+    clearTimeout(overdue);
+  }
+}
+
+async function findFreePort(): Promise<number> {
+  const server = createServer();
+  await once(server.listen(0, HOST), "listening");
+  const { port } = server.address() as AddressInfo;
+  await once(server.close(), "close");
+  return port;
+}
+
+/** Kills the child when this process ends in any way, also by SIGKILL: then the standard input of a second child ends. */
 function killWhenWeEnd(child: ChildProcess): void {
   const script = `process.stdin.resume().on("end", () => process.kill(${child.pid}, "SIGKILL"))`;
   const guard = spawn(process.execPath, ["--eval", script], {
@@ -48,4 +81,19 @@ function killWhenWeEnd(child: ChildProcess): void {
     stdio: ["pipe", "ignore", "ignore"],
   });
   child.once("exit", () => guard.kill());
+}
+
+/** Resolves to false if the process has ended, or does not reply in time. */
+async function isReady(child: ChildProcess, port: number): Promise<boolean> {
+  const end = performance.now() + REDIS_TIME_LIMITS.privateStartMs;
+  while (child.exitCode === null && child.signalCode === null && performance.now() < end) {
+    try {
+      const client = await connectClient({ host: HOST, port }, {});
+      client.destroy();
+      return true;
+    } catch {
+      await sleep(REDIS_TIME_LIMITS.privateRetryMs);
+    }
+  }
+  return false;
 }

@@ -18,6 +18,10 @@ export const REDIS_TIME_LIMITS = {
   sentinelEveryMs: 1000,
   /** For the replies to commands that were sent before a connection is closed. */
   closeMs: 700,
+  /** For a private Redis to reply for the first time. It takes 50 ms; the rest is for a busy machine. */
+  privateStartMs: 10_000,
+  /** From one attempt to connect to a private Redis that starts to the next. */
+  privateRetryMs: 10,
   /** For a private Redis to end by itself before it is killed. It has nothing to save. */
   privateStopMs: 700,
 } as const;

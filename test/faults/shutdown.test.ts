@@ -1,12 +1,17 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Browser } from "../browser.ts";
 import { NO_REDIS_ON_DEFAULT_PORTS, spawnServer, spawnServerWith } from "../demo-process.ts";
 import { parseReplies } from "../raw-http.ts";
 import { askRedis, type SpawnedRedis, spawnRedis } from "../redis-process.ts";
+import { pathWithRedisServer } from "../redis-program.ts";
 import { until } from "../wait.ts";
 
 const AT_ONCE = { concurrency: 6, timeout: 300_000 };
@@ -187,6 +192,12 @@ const HALF_FORM =
 const OTHER_HALF = "name=a";
 const FILES = "GET /style.css HTTP/1.1\r\nHost: x\r\n\r\n".repeat(3000);
 
+/** False for a zombie too: nobody may be there to reap it. */
+function isRunning(pid: number): boolean {
+  const { stdout } = spawnSync("ps", ["-o", "stat=", "-p", String(pid)], { encoding: "utf8" });
+  return /^[^Z]/.test(stdout);
+}
+
 async function withPrivateRedis(t: TestContext) {
   const server = spawnServer(t, ["--port", "0"], NO_REDIS_ON_DEFAULT_PORTS);
   const { stdout, ...listening } = await server.listening();
@@ -236,6 +247,22 @@ describe("a private Redis", AT_ONCE, () => {
       const { code } = await server.end(LIMIT_MS);
       assert.equal(code, signal === "SIGKILL" ? null : 0);
       assert.ok(await until(() => refusesConnections(redisPort), LIMIT_MS), "still there");
+    });
+  }
+
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    test(`is gone soon after ${signal} at a start that waits for it, and the server ends with 0`, async (t) => {
+      const folder = await mkdtemp(join(tmpdir(), "test-private-redis-"));
+      t.after(() => rm(folder, { recursive: true }));
+      const log = join(folder, "pid");
+      const PATH = await pathWithRedisServer(t, `echo $$ > ${log}\nexec sleep 300`);
+      const server = spawnServer(t, ["--port", "0"], { ...NO_REDIS_ON_DEFAULT_PORTS, PATH });
+      const readPid = async () => Number(await readFile(log, "utf8").catch(() => ""));
+      assert.ok(await until(async () => (await readPid()) > 0, LIMIT_MS), "not started");
+      const pid = await readPid();
+      server.kill(signal);
+      assert.equal((await server.end(LIMIT_MS)).code, 0);
+      assert.ok(await until(() => !isRunning(pid), LIMIT_MS), "still there");
     });
   }
 

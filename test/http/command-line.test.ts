@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, connect, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
@@ -9,13 +9,13 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { after, describe, test, type TestContext } from "node:test";
 import { openRedis as openDemoRedis } from "../../demo/redis/connect.ts";
-import { findProgram } from "../../demo/redis/find-program.mjs";
 import type { RedisTarget } from "../../demo/redis/target.ts";
 import { StartError } from "../../demo/start-error.ts";
 import type { Lifetime } from "../child-process.ts";
 import { NO_REDIS_ON_DEFAULT_PORTS, spawnServer, spawnServerWith } from "../demo-process.ts";
 import { openRedis } from "../redis-connection.ts";
 import { spawnRedis } from "../redis-process.ts";
+import { pathWithRedisServer, REDIS_PROGRAM } from "../redis-program.ts";
 import { reservedPort } from "../reserved-port.ts";
 import { until } from "../wait.ts";
 
@@ -291,17 +291,22 @@ describe("where no Redis is named and none is at localhost:6379", AT_ONCE, () =>
   });
 
   test("the private Redis is gone after a start that fails", async (t) => {
-    const folder = await mkdtemp(join(tmpdir(), "redis-server-"));
+    const folder = await mkdtemp(join(tmpdir(), "test-private-redis-"));
     t.after(() => rm(folder, { recursive: true }));
     const log = join(folder, "arguments");
-    const script = `#!/bin/sh\necho "$@" >> ${log}\nexec ${findProgram("redis-server", "valkey-server")} "$@"\n`;
-    await writeFile(join(folder, "redis-server"), script, { mode: 0o755 });
+    const PATH = await pathWithRedisServer(t, `echo "$@" >> ${log}\nexec ${REDIS_PROGRAM} "$@"`);
     const taken = String(await listen(t, createServer()));
-    const environment = { ...NO_REDIS_ON_DEFAULT_PORTS, PATH: `${folder}:${process.env["PATH"]}` };
-    const { code, stderr } = await spawnServer(t, ["--port", taken], environment).end();
+    const { code, stderr } = await spawnServer(t, ["--port", taken], { ...NO_REDIS_ON_DEFAULT_PORTS, PATH }).end();
     assert.deepEqual([code, linesOf(stderr).length], [1, 1]);
     const redisPort = Number(/--port (\d+)/.exec(await readFile(log, "utf8"))?.[1]);
     assert.equal(await answers(redisPort), false);
+  });
+
+  test("a redis-server that does not start ends the start with one line that names it", async (t) => {
+    const PATH = await pathWithRedisServer(t, "exit 1");
+    const { code, stdout, stderr } = await spawnServer(t, [], { ...NO_REDIS_ON_DEFAULT_PORTS, PATH }).end();
+    assert.deepEqual([code, stdout], [1, ""]);
+    assert.match(stderr, /^A private Redis cannot be started: \S+\/redis-server .+--redis-host.+\n$/);
   });
 });
 

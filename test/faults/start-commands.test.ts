@@ -1,6 +1,6 @@
 /**
- * The server as people start it: by `npm start` and by `npx tsx server.ts`. These start a shell, tsx and the server, which
- * starts a private Redis. Whatever ends the first of them, none of the others may live on.
+ * Each command that starts the server, with a private Redis. npm, npx and tsx are processes of their own, and so is the
+ * shell that npx starts. A signal to the first process must end all of them.
  */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
@@ -11,26 +11,25 @@ import { join } from "node:path";
 import { once } from "node:events";
 import { describe, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { findProgram } from "../../demo/redis/find-program.mjs";
 import { NO_REDIS_ON_DEFAULT_PORTS } from "../demo-process.ts";
+import { pathWithRedisServer, REDIS_PROGRAM } from "../redis-program.ts";
 import { reservedPort } from "../reserved-port.ts";
 import { until } from "../wait.ts";
 
 const LIMIT_MS = 40_000; // guards against hanging: five seconds are promised, and this machine may be busy
-/** Before the server listens, most of them. */
+/** When to send the signal: most of these moments are before the server listens. */
 const EARLY_MS = process.env["FULL"] === "1" ? [0, 150, 300, 450, 600, 750, 900, 1100, 1300, 1600] : [300, 900];
 const OPTIONS = { timeout: 300_000, concurrency: 2, skip: process.platform === "win32" && "signals are POSIX" };
 
-const REDIS = findProgram("redis-server", "valkey-server")!;
-
-const LAUNCHERS = {
+const START_COMMANDS = {
   "npm start": { command: ["npm", "start", "--silent", "--"], signals: ["SIGTERM", "SIGINT", "SIGHUP", "SIGKILL"] },
-  // Its shell does not pass SIGINT on, and then npx goes on too. Ctrl-C reaches all of them.
+  // Without SIGINT: the shell of npx may be dash, which does not pass it on.
   "npx tsx server.ts": { command: ["npx", "tsx", "server.ts"], signals: ["SIGTERM", "SIGHUP", "SIGKILL"] },
+  "node --import tsx server.ts": { command: ["node", "--import", "tsx", "server.ts"], signals: ["SIGTERM", "SIGINT"] },
 } as const;
 
 interface Run {
-  /** The first process, which is told. Its group is what Ctrl-C reaches. */
+  /** The first process. Ctrl-C reaches its whole process group. */
   pid: number;
   listening: () => Promise<void>;
   /** Command lines of the processes that are left, and the port if it is taken. */
@@ -41,12 +40,11 @@ async function launch(t: TestContext, [program, ...args]: readonly [string, ...s
   const port = await reservedPort();
   const folder = await mkdtemp(join(tmpdir(), "test-launch-"));
   const redisPids = join(folder, "redis-pids");
-  const script = `#!/bin/sh\n[ "$1" = --version ] || echo $$ >> ${redisPids}\nexec ${REDIS} "$@"\n`;
-  await Promise.all([writeFile(join(folder, "redis-server"), script, { mode: 0o755 }), writeFile(redisPids, "")]);
-  const path = `${folder}:${process.env["PATH"]}`;
+  await writeFile(redisPids, "");
+  const PATH = await pathWithRedisServer(t, `echo $$ >> ${redisPids}\nexec ${REDIS_PROGRAM} "$@"`);
   const child = spawn(program, [...args, "--port", String(port)], {
     cwd: new URL("../..", import.meta.url),
-    env: { PATH: path, HOME: process.env["HOME"], ...NO_REDIS_ON_DEFAULT_PORTS },
+    env: { PATH, HOME: process.env["HOME"], ...NO_REDIS_ON_DEFAULT_PORTS },
     stdio: ["ignore", "pipe", "ignore"],
     detached: true,
   });
@@ -67,7 +65,7 @@ async function launch(t: TestContext, [program, ...args]: readonly [string, ...s
     },
   };
 
-  /** npm, the shell, tsx and the server have the port on their command lines. */
+  /** The processes that have the port in their command line, and those of Redis. */
   async function processesLeft() {
     const ofRedis = new Set((await readFile(redisPids, "utf8")).split("\n"));
     const { stdout: list } = spawnSync("ps", ["-A", "-o", "pid=,stat=,args="], { encoding: "utf8" });
@@ -96,17 +94,17 @@ async function assertNothingIsLeft({ left }: Run): Promise<void> {
   assert.deepEqual(await left(), []);
 }
 
-for (const [name, { command, signals }] of Object.entries(LAUNCHERS)) {
+for (const [name, { command, signals }] of Object.entries(START_COMMANDS)) {
   describe(name, OPTIONS, () => {
     for (const signal of signals) {
-      test(`leaves nothing behind after ${signal}`, async (t) => {
+      test(`${name} leaves nothing behind after ${signal}`, async (t) => {
         const run = await launch(t, command);
         await run.listening();
         process.kill(run.pid, signal);
         await assertNothingIsLeft(run);
       });
 
-      test(`leaves nothing behind after ${signal} during the start`, async (t) => {
+      test(`${name} leaves nothing behind after ${signal} during the start`, async (t) => {
         for (const ms of EARLY_MS) {
           const run = await launch(t, command);
           await sleep(ms);
@@ -117,7 +115,7 @@ for (const [name, { command, signals }] of Object.entries(LAUNCHERS)) {
     }
 
     for (const signal of ["SIGINT", "SIGHUP"] as const) {
-      test(`leaves nothing behind after ${signal} from the terminal, at any time`, async (t) => {
+      test(`${name} leaves nothing behind after ${signal} from the terminal, at any time`, async (t) => {
         for (const ms of [...EARLY_MS, undefined]) {
           const run = await launch(t, command);
           await (ms === undefined ? run.listening() : sleep(ms));
