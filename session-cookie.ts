@@ -12,12 +12,12 @@
  *     await session.logOut();
  *
  * The browser holds the session ID and nothing else. The main danger is a slow request: it is sent with an ID, a log-in
- * replaces that ID, and then the reply to the slow request reaches the browser. If that reply cleared or replaced the
- * cookie because the old ID is dead, it would sign the user out. So a dead ID does not change the cookie. Only a
- * log-out and a log-in do, and a page load that asks for it.
+ * replaces that ID, and then the response to the slow request reaches the browser. If that response cleared or replaced
+ * the cookie because the old ID is dead, it would sign the user out. So a request with a dead ID does not change the
+ * cookie, unless it is a log-in, a log-out, or a page load that asks for it with `clearIfGone`.
  */
 
-/** Attributes of the cookie. `maxAge` is in seconds. Express' `response.cookie` takes milliseconds: use `headerJar` there. */
+/** Attributes of the cookie. `maxAge` is in seconds. Express' `response.cookie` takes milliseconds, so use `headerJar`. */
 export interface CookieAttributes {
   path: "/";
   httpOnly: true;
@@ -34,11 +34,11 @@ export interface CookieJar {
 
 export interface SessionCookieOptions {
   /**
-   * Send the cookie over HTTPS only, and name it `__Host-sid`: browsers take a cookie of such a name from this host
-   * only, so another subdomain cannot set it. Default: `false`, for plain HTTP on localhost. The cookie is then `sid`.
+   * Send the cookie over HTTPS only, and name it `__Host-sid`: browsers accept a cookie with this prefix only from the
+   * host itself, so another subdomain cannot set it. Default: `false`, for plain HTTP on localhost; the name is `sid`.
    */
   secure?: boolean;
-  /** How long the browser keeps the cookie, in seconds. Default: until it is closed. Redis ends the session regardless. */
+  /** How long the browser keeps the cookie, in seconds. Default: until it is closed. Does not prolong the session. */
   maxAge?: number | undefined;
 }
 
@@ -94,7 +94,7 @@ export class RequestSession<Data extends object, Session extends object, CreateO
     this.#id = jar.get(cookie.name);
   }
 
-  /** The session ID, for the other operations of the store: of the request, or the one that replaced it. */
+  /** The session ID, for the other operations of the store: that of the request or, after a log-in, the new one. */
   get id(): string | undefined {
     return this.#id;
   }
@@ -112,7 +112,8 @@ export class RequestSession<Data extends object, Session extends object, CreateO
 
   /**
    * Writes fields to the session, and creates one if the request has no cookie. `false` if the session of the cookie is
-   * gone. Then nothing is written: a new session here could replace the one of a log-in that has just been answered.
+   * gone. Nothing is written then, and no session is created: its cookie could replace that of a log-in that was
+   * handled in the meantime.
    */
   async write(data: Data): Promise<boolean> {
     if (this.#id !== undefined) return this.#store.updateSession(this.#id, data);
@@ -121,13 +122,13 @@ export class RequestSession<Data extends object, Session extends object, CreateO
   }
 
   /**
-   * Creates the session of a user, and deletes the one that the browser had: an attacker may know its ID (session
-   * fixation). `options` are those of `createSession`, and `keep`, the fields to take over from the old session, such as
-   * the cart of a visitor. Nothing else is taken over, because the browser may have been another user's before.
+   * Creates the session of a user, and deletes the one that the browser had, because an attacker may know its ID
+   * (session fixation). `options` are those of `createSession` and `keep`: the fields to copy from the old session,
+   * such as the cart of a visitor. No other field is copied, because another user may have used the browser before.
    *
-   * A rotation would keep the old timeouts and all fields. So this reads, creates and deletes: what another request
-   * writes to the old session between these steps is lost, and a failure of Redis never leaves the browser without a
-   * session that it had.
+   * It is not a rotation, which would keep all fields and the old timeouts. It reads the old session, creates the new
+   * one, and deletes the old one. If another request writes to the old session in the meantime, that write is lost. If
+   * Redis fails, the browser has the old session or the new one.
    */
   async logIn(data: Data, options?: CreateOptions & { keep?: readonly (keyof Data & string)[] }): Promise<void> {
     const oldId = this.#id;
@@ -174,7 +175,7 @@ export function headerJar(
   };
 }
 
-/** The request headers that tell where a request comes from, with their names in lower case, as Node has them. */
+/** The request headers that say where a request comes from. Their names are in lower case, as in Node. */
 export interface OriginHeaders {
   host?: string | undefined;
   origin?: string | undefined;
@@ -183,8 +184,9 @@ export interface OriginHeaders {
 
 /**
  * Whether a page of another site sent this request. Check it for every request that changes something, and reply with
- * 403. `SameSite=Lax` only keeps the cookie from being sent along, and a log-in needs no cookie: another site could log
- * your user in to a session of the attacker's. Browsers send `Sec-Fetch-Site`, old ones `Origin` only. A request with neither comes from a program and not from a browser, so no other site can have caused it.
+ * 403. `SameSite=Lax` is not enough: it only keeps the cookie from being sent along, and a log-in needs no cookie, so
+ * another site could log your user in to an account of the attacker. Browsers send `Sec-Fetch-Site`; old ones send
+ * `Origin` only. A request without either header comes from a program, not from a page in a browser.
  */
 export function isCrossSite(headers: OriginHeaders): boolean {
   const site = headers["sec-fetch-site"];
@@ -203,7 +205,7 @@ function isSameHost(origin: string, host: string | undefined): boolean {
   return originUrl.host !== "" && URL.canParse(ownUrl) && originUrl.host === new URL(ownUrl).host;
 }
 
-/** The first cookie of that name counts: of several, browsers send the one with the longest path first. */
+/** If there are several cookies of that name, the first counts: browsers send the one with the longest path first. */
 function readCookie(cookieHeader: string | null | undefined, name: string): string | undefined {
   for (const pair of cookieHeader?.split(";") ?? []) {
     const separator = pair.indexOf("=");

@@ -18,8 +18,8 @@ const redis = createClient({
   pingInterval: 500, // with socketTimeout, notices that a silent connection is lost; all times in milliseconds
   socket: { connectTimeout: 700, socketTimeout: 5000, reconnectStrategy: (retries) => Math.min(retries * 50, 500) },
 });
-redis.on("error", (error: Error) => console.error(`Redis: ${error.message}`));
-await redis.connect();
+redis.on("error", ({ message, code }: NodeJS.ErrnoException) => console.error(`Redis: ${message || code}`));
+await redis.connect(); // waits until Redis is there
 
 const store = new UserSessions({ redis, fields: { username: String, page_views: Number, cart_items: Number } });
 const cookie = new SessionCookie({ secure: NODE_ENV === "production" }); // production means HTTPS
@@ -105,7 +105,17 @@ app.use((error: unknown, _request: Request, response: Response, next: NextFuncti
   else next(error);
 });
 
-app.listen(Number(PORT), () => console.log(`Listening on http://localhost:${PORT}`));
+const server = app.listen(Number(PORT), (error) => {
+  if (error) throw error;
+  console.log(`Listening on http://localhost:${PORT}`);
+});
+
+/** Replies to the requests under way and closes the connection to Redis. Nothing is left to do then: the process ends. */
+function stop() {
+  server.close(() => redis.destroy());
+  setInterval(() => server.closeIdleConnections(), 100).unref(); // close() closes only those that are idle already
+}
+process.once("SIGTERM", stop).once("SIGINT", stop);
 
 type Form = Record<string, unknown>;
 

@@ -18,8 +18,8 @@ const redis = createClient({
   pingInterval: 500, // with socketTimeout, notices that a silent connection is lost; all times in milliseconds
   socket: { connectTimeout: 700, socketTimeout: 5000, reconnectStrategy: (retries) => Math.min(retries * 50, 500) },
 });
-redis.on("error", (error: Error) => console.error(`Redis: ${error.message}`));
-await redis.connect();
+redis.on("error", ({ message, code }: NodeJS.ErrnoException) => console.error(`Redis: ${message || code}`));
+await redis.connect(); // waits until Redis is there
 
 const store = new UserSessions({ redis, fields: { username: String, page_views: Number, cart_items: Number } });
 const cookie = new SessionCookie({ secure: NODE_ENV === "production" }); // production means HTTPS
@@ -109,6 +109,10 @@ app.setErrorHandler((error: Partial<HttpError & { code: string }>, _request, rep
 
 await app.listen({ port: Number(PORT) });
 console.log(`Listening on http://localhost:${PORT}`);
+
+/** Replies to the requests under way and closes the connection to Redis. Nothing is left to do then: the process ends. */
+const stop = () => app.close(() => redis.destroy());
+process.once("SIGTERM", stop).once("SIGINT", stop);
 
 type Form = Record<string, unknown>;
 

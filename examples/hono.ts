@@ -3,6 +3,7 @@
  *
  *     npx tsx examples/hono.ts
  */
+import type { Server } from "node:http";
 import { serve } from "@hono/node-server";
 import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
@@ -20,8 +21,8 @@ const redis = createClient({
   pingInterval: 500, // with socketTimeout, notices that a silent connection is lost; all times in milliseconds
   socket: { connectTimeout: 700, socketTimeout: 5000, reconnectStrategy: (retries) => Math.min(retries * 50, 500) },
 });
-redis.on("error", (error: Error) => console.error(`Redis: ${error.message}`));
-await redis.connect();
+redis.on("error", ({ message, code }: NodeJS.ErrnoException) => console.error(`Redis: ${message || code}`));
+await redis.connect(); // waits until Redis is there
 
 const store = new UserSessions({ redis, fields: { username: String, page_views: Number, cart_items: Number } });
 const cookie = new SessionCookie({ secure: NODE_ENV === "production" }); // production means HTTPS
@@ -102,7 +103,16 @@ app.onError((error, c) => {
   return c.json({ error: "Something went wrong." }, 500);
 });
 
-serve({ fetch: app.fetch, port: Number(PORT) }, () => console.log(`Listening on http://localhost:${PORT}`));
+const server = serve({ fetch: app.fetch, port: Number(PORT) }, () => {
+  console.log(`Listening on http://localhost:${PORT}`);
+}) as Server;
+
+/** Replies to the requests under way and closes the connection to Redis. Nothing is left to do then: the process ends. */
+function stop() {
+  server.close(() => redis.destroy());
+  setInterval(() => server.closeIdleConnections(), 100).unref(); // close() closes only those that are idle already
+}
+process.once("SIGTERM", stop).once("SIGINT", stop);
 
 function sessionOf(c: Context) {
   const jar = headerJar(c.req.header("Cookie"), (setCookie) => c.header("Set-Cookie", setCookie, { append: true }));

@@ -1,27 +1,53 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { killAtExit, type Lifetime } from "../child-process.ts";
 import { reservedPort } from "../reserved-port.ts";
+import { until } from "../wait.ts";
 
-/** An example in a process of its own, listening. It is killed at the end of the test. */
-export async function spawnExample(t: Lifetime, file: string, environment: Record<string, string>): Promise<string> {
-  const port = await reservedPort();
+const START_LIMIT_MS = 120_000;
+
+export interface ExampleProcess {
+  child: ChildProcess;
+  /** What it has printed so far. */
+  output: () => string;
+  /** Resolves to its URL when it listens. Rejects if it ends before. */
+  listening: () => Promise<string>;
+}
+
+/** Starts an example in a process of its own. It is killed at the end of the test. */
+export async function startExample(
+  t: Lifetime,
+  file: string,
+  environment: Record<string, string>,
+): Promise<ExampleProcess> {
+  const port = environment["PORT"] ?? String(await reservedPort());
   const child = spawn(process.execPath, ["--import", "tsx", `examples/${file}`], {
     cwd: new URL("../..", import.meta.url),
-    env: { PATH: process.env["PATH"], HOME: process.env["HOME"], PORT: String(port), ...environment },
+    env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...environment, PORT: port },
     stdio: ["ignore", "pipe", "pipe"],
   });
   killAtExit(child);
-  const ended = once(child, "close");
+  let hasEnded = false;
+  const ended = once(child, "close").then(() => (hasEnded = true));
   t.after(async () => {
     child.kill("SIGKILL");
     await ended;
   });
-  let output = "";
-  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => (output += chunk.toString()));
-  while (!output.includes(`Listening on http://localhost:${port}\n`)) {
-    if (child.exitCode !== null) throw new Error(`${file} ended: ${output}`);
-    await Promise.race([once(child.stdout, "data"), ended]);
-  }
-  return `http://127.0.0.1:${port}`;
+  let text = "";
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => (text += chunk.toString()));
+  const isListening = () => text.includes(`Listening on http://localhost:${port}\n`);
+  return {
+    child,
+    output: () => text,
+    async listening() {
+      await until(() => hasEnded || isListening(), START_LIMIT_MS);
+      if (!isListening()) throw new Error(`${file} does not listen: ${text}`);
+      return `http://127.0.0.1:${port}`;
+    },
+  };
+}
+
+/** An example that listens, in a process of its own. */
+export async function spawnExample(t: Lifetime, file: string, environment: Record<string, string>): Promise<string> {
+  return (await startExample(t, file, environment)).listening();
 }

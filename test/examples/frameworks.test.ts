@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
+import http from "node:http";
 import { after, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Browser, type Reply } from "../browser.ts";
 import { spawnRedis } from "../redis-process.ts";
 import { until } from "../wait.ts";
-import { spawnExample } from "./example-process.ts";
+import { spawnExample, startExample } from "./example-process.ts";
 
 const ANDREW = { username: "andrew", password: "secret" };
 const REQUEST_EVERY_MS = 50; // 20 requests a second
@@ -231,6 +233,45 @@ for (const framework of ["express", "fastify", "hono"]) {
         assert.deepEqual([user.sessionId, visitor.sessionId], ids);
         assert.equal((await user.get("/account")).status, 200);
         assert.match((await visitor.get("/")).text, /"cart_items":[1-9]/);
+      });
+    }
+
+    test("if Redis is down at the start, it says why, and listens when Redis is back", async (t) => {
+      await redis.kill();
+      const example = await startExample(t, `${framework}.ts`, { REDIS_URL });
+      assert.ok(await until(() => example.output().includes("ECONNREFUSED")), example.output());
+      await redis.start();
+      const browser = new Browser(await example.listening());
+      await expectJson(browser.post("/cart"), 200, { cart_items: 1 });
+    });
+
+    test("if its port is taken, it says so and ends", async (t) => {
+      const example = await startExample(t, `${framework}.ts`, { REDIS_URL, PORT: new URL(url).port });
+      await assert.rejects(example.listening(), /EADDRINUSE/);
+      assert.equal(example.child.exitCode, 1);
+    });
+
+    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+      test(`${signal} ends it after the reply to the request under way`, async (t) => {
+        const example = await startExample(t, `${framework}.ts`, { REDIS_URL });
+        const ownUrl = await example.listening();
+        const headers = { expect: "100-continue", "content-type": "application/x-www-form-urlencoded" };
+        const login = http.request(`${ownUrl}/login`, { method: "POST", headers });
+        login.flushHeaders();
+        await once(login, "continue"); // the example has begun with the request
+        example.child.kill(signal);
+        const isClosed = () =>
+          fetch(ownUrl).then(
+            () => false,
+            () => true,
+          );
+        assert.ok(await until(isClosed), "It still accepts connections");
+        login.end(new URLSearchParams(ANDREW).toString());
+        const [reply] = (await once(login, "response")) as [http.IncomingMessage];
+        assert.equal(reply.statusCode, 200);
+        reply.resume();
+        if (example.child.exitCode === null) await once(example.child, "exit");
+        assert.deepEqual([example.child.exitCode, example.child.signalCode], [0, null], example.output());
       });
     }
 
