@@ -1,15 +1,17 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, describe, test } from "node:test";
+import { after, describe, test, type TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { parseOptions } from "../../demo/options.ts";
 import { spawnServerWith } from "../demo-process.ts";
 import { spawnExample } from "../examples/example-process.ts";
+import { spawnCluster } from "../redis-cluster.ts";
 import { spawnRedis } from "../redis-process.ts";
+import { spawnSentinels } from "../redis-sentinel.ts";
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -41,23 +43,35 @@ const exampleLines = new Set(example.split("\n").map((line) => withoutComment(li
 
 test("every code block is of a kind that is tested here", () => {
   const kinds = new Set(blocks.map(({ language }) => language));
-  assert.deepEqual([...kinds].toSorted(), ["console", "sh", "text", "ts"]);
+  assert.deepEqual([...kinds].toSorted(), ["console", "json", "sh", "text", "ts"]);
 });
+
+/** snippets.test.ts runs these. */
+function isSnippet(page: string, code: string): boolean {
+  return page === "docs/faq.md" || /rotateSession\(|^redis\.connect|^const store = new RedisSessionStore/.test(code);
+}
+
+/** The port of what a program connects to: one Redis, a node of a cluster, or a Sentinel. */
+async function portFor(t: TestContext, code: string): Promise<number> {
+  if (/createSentinel|"sentinel"/.test(code)) return (await spawnSentinels(t)).sentinels[0]!.port;
+  if (/createCluster|"cluster"/.test(code)) return (await spawnCluster(t, { replicas: 0 })).nodes[0]!.port;
+  return (await spawnRedis(t)).port;
+}
 
 describe("TypeScript in README and docs", () => {
   for (const { page, code } of blocksIn("ts")) {
     const [firstLine] = code.split("\n");
-    const isSnippet = page === "docs/faq.md" || code.includes("rotateSession("); // snippets.test.ts runs these
-    if (isSnippet) continue;
+    if (isSnippet(page, code)) continue;
     if (firstLine!.startsWith("import ")) {
       test(`runs, and prints no error: ${page}, ${firstLine}`, async (t) => {
-        const redis = await spawnRedis(t);
-        const file = join(folder, `${page.replaceAll(/\W/g, "-")}.mts`);
+        const port = await portFor(t, code);
+        const file = join(await mkdtemp(join(folder, "program-")), "program.mts");
         const program = code
-          .replaceAll("./", new URL("../../", import.meta.url).href)
+          .replaceAll('"./', `"${new URL("../../", import.meta.url).href}`)
           .replaceAll('from "redis"', `from "${import.meta.resolve("redis")}"`)
-          .replaceAll("redis://localhost:6379", `redis://127.0.0.1:${redis.port}`);
-        await writeFile(file, `${program}\nredis.destroy();\n`);
+          .replaceAll(/(localhost|10\.0\.0\.\d):6379/g, `127.0.0.1:${port}`)
+          .replaceAll(/"10\.0\.0\.\d", port: \d+/g, `"127.0.0.1", port: ${port}`);
+        await writeFile(file, code.includes("redis.close()") ? program : `${program}\nredis.destroy();\n`);
         const { stderr } = await run(process.execPath, ["--import", import.meta.resolve("tsx"), file]);
         assert.equal(stderr, "");
       });
@@ -67,6 +81,26 @@ describe("TypeScript in README and docs", () => {
       });
     }
   }
+});
+
+test("the lines of README make a new application, and the tsconfig.json of the questions compiles it", async (t) => {
+  const application = join(folder, "my-app");
+  const lines = blocksIn("sh")
+    .find(({ code }) => code.includes("npm init"))!
+    .code.replaceAll("../my-app", application);
+  const setup = lines.split("\n").filter((line) => !line.includes("npm install") && !line.startsWith("npx tsx"));
+  await run("bash", ["-ec", `${setup.join("\n")}\nnpm init -y && npm pkg set type=module`], { cwd: root });
+  await symlink(join(root, "node_modules"), join(application, "node_modules"));
+  const imports = Array.from((await readFile(join(application, "src/server.ts"), "utf8")).matchAll(/from "([^".]+)"/g));
+  for (const [, name] of imports) assert.match(lines, new RegExp(`npm install .*\\b${name}\\b`));
+
+  const redis = await spawnRedis(t);
+  const environment = { REDIS_URL: `redis://127.0.0.1:${redis.port}` };
+  await spawnExample(t, join(application, "src/server.ts"), environment);
+
+  await writeFile(join(application, "tsconfig.json"), blocksIn("json")[0]!.code);
+  await run(process.execPath, [join(root, "node_modules/typescript/bin/tsc")], { cwd: application });
+  await spawnExample(t, join(application, "dist/src/server.js"), environment, []);
 });
 
 describe("the demo's command lines in README and docs", () => {

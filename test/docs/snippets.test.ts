@@ -2,11 +2,14 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { describe, test } from "node:test";
 import { compileFunction } from "node:vm";
+import { createClient } from "redis";
 import { headerJar, RequestSession, SessionCookie } from "../../session-cookie.ts";
 import { RedisSessionStore } from "../../session-store.ts";
 import { UserSessions } from "../../user-sessions.ts";
 import { openServer } from "../redis-connection.ts";
+import { spawnRedis } from "../redis-process.ts";
 import { newPrefix } from "../store-under-test.ts";
+import { until } from "../wait.ts";
 
 const { redis } = await openServer();
 const fields = { username: String, cart_items: Number, notice: String };
@@ -119,4 +122,31 @@ test("the code that rotates a session and ends all others of its user does both"
     sessions.map(({ handle }) => handle),
     [store.handleOf(newId as string)],
   );
+});
+
+test("the code that does not wait for Redis at the start rejects at once, until Redis is there", async (t) => {
+  const server = await spawnRedis(t);
+  await server.kill();
+  const client = createClient({ url: `redis://127.0.0.1:${server.port}`, disableOfflineQueue: true });
+  t.after(() => client.destroy());
+  client.on("error", () => {});
+  const start = (await blocksOf("docs/production.md")).find(({ code }) => code.startsWith("redis.connect()"));
+  await runCode(start!.code, { redis: client });
+  const store = new RedisSessionStore({ redis: client });
+  await assert.rejects(store.createSession(), { code: "REDIS_UNAVAILABLE" });
+  await server.start();
+  const isUsable = () =>
+    store.createSession().then(
+      () => true,
+      () => false,
+    );
+  assert.ok(await until(isUsable));
+});
+
+test("the code of the API returns what its comments say", async () => {
+  const api = (await blocksOf("README.md")).find(({ heading }) => heading === "API");
+  const { id, session, views, deleted } = await runCode(api!.code, {}, ["id", "session", "views", "deleted"]);
+  const { username, page_views } = session as Record<string, unknown>;
+  assert.match(String(id), /^[\w-]{43}$/);
+  assert.deepEqual([username, page_views, views, deleted], ["andrew", 0, 1, true]);
 });

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { fileURLToPath } from "node:url";
 import { killAtExit, type Lifetime } from "../child-process.ts";
 import { reservedPort } from "../reserved-port.ts";
 import { until } from "../wait.ts";
@@ -14,14 +15,16 @@ export interface ExampleProcess {
   listening: () => Promise<string>;
 }
 
-/** Starts an example in a process of its own. It is killed at the end of the test. */
+/** Starts an example, or another program, in a process of its own. It is killed at the end of the test. */
 export async function startExample(
   t: Lifetime,
   file: string,
   environment: Record<string, string>,
+  nodeOptions = ["--import", "tsx"],
 ): Promise<ExampleProcess> {
   const port = environment["PORT"] ?? String(await reservedPort());
-  const child = spawn(process.execPath, ["--import", "tsx", `examples/${file}`], {
+  const path = fileURLToPath(new URL(file, new URL("../../examples/", import.meta.url)));
+  const child = spawn(process.execPath, [...nodeOptions, path], {
     cwd: new URL("../..", import.meta.url),
     env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...environment, PORT: port },
     stdio: ["ignore", "pipe", "pipe"],
@@ -47,7 +50,7 @@ export async function startExample(
   };
 }
 
-/** An example that listens, in a process of its own. */
-export async function spawnExample(t: Lifetime, file: string, environment: Record<string, string>): Promise<string> {
-  return (await startExample(t, file, environment)).listening();
+/** The URL of an example that listens, in a process of its own. */
+export async function spawnExample(...args: Parameters<typeof startExample>): Promise<string> {
+  return (await startExample(...args)).listening();
 }
