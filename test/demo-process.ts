@@ -15,6 +15,10 @@ const NO_REDIS = new URL("no-redis-on-default-ports.mjs", import.meta.url);
 /** The environment of a server that finds no Redis at localhost:6379, whatever runs on this machine. */
 export const NO_REDIS_ON_DEFAULT_PORTS = { NODE_OPTIONS: `--import ${NO_REDIS}` };
 
+export interface SpawnedServer {
+  end: (limitMs?: number) => Promise<{ code: number | null; stdout: string; stderr: string }>;
+}
+
 /** The real server in a process of its own, killed when the test ends at the latest. */
 export function spawnServer(t: Lifetime, args: string[], environment: Record<string, string> = {}) {
   const child = spawn(process.execPath, [...SERVER, ...args], {

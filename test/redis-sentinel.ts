@@ -17,11 +17,21 @@ export interface Sentinel extends SpawnedRedis {
   masterPort: () => Promise<number>;
 }
 
+export interface SpawnedSentinels {
+  name: string;
+  nodes: SentinelNode[];
+  sentinels: Sentinel[];
+  master: () => Promise<SentinelNode | undefined>;
+  follow: (node: SentinelNode) => Promise<boolean>;
+  start: (node: SentinelNode) => Promise<void>;
+  waitUntilReplicated: () => Promise<void>;
+}
+
 /**
  * A master, two replicas and three Sentinels of the test's own, which keep their ports. Ready when the Sentinels know
  * all of them. A Sentinel that was hung does nothing for half a minute afterwards: a test that hangs one spawns new ones.
  */
-export async function spawnSentinels(t: Lifetime, { downAfter = DOWN_AFTER_MS } = {}) {
+export async function spawnSentinels(t: Lifetime, { downAfter = DOWN_AFTER_MS } = {}): Promise<SpawnedSentinels> {
   const nodes = await Promise.all(Array.from({ length: 3 }, () => spawnNode(t)));
   const [first, ...replicas] = nodes as [SentinelNode, ...SentinelNode[]];
   await Promise.all(replicas.map(({ send }) => send("REPLICAOF", "127.0.0.1", String(first.port))));

@@ -50,11 +50,11 @@ const operation = fc.oneof(
 );
 const step = fc.record({ operation, pause: fc.integer({ min: 0, max: 15 }), ttl: fc.integer({ min: 300, max: 900 }) });
 
-/** What is known of a session, which its username tells from all others. */
+/** What is known of a session. Its username is unique. */
 class Known {
   readonly username: string;
   state: "alive" | "perhaps" | "dead" = "alive";
-  /** Page views that were answered, and that were asked for. */
+  /** Page views with a reply, and page views that were requested. */
   acknowledged = 1;
   attempted = 1;
 
@@ -82,7 +82,7 @@ class Client {
     this.#name = name;
   }
 
-  /** Goes on until it is told to stop; what is answered and is not right is kept. */
+  /** Sends requests until `stop` is aborted, and keeps a message for every reply that is not right. */
   async run(seed: number, stop: AbortSignal): Promise<void> {
     const steps = fc.sample(step, { seed, numRuns: 1000 });
     for (let i = 0; !stop.aborted; i++) {
@@ -170,7 +170,7 @@ class Client {
 }
 
 test(
-  "whatever happens to Redis, answers are right or 503, and nothing answered is lost",
+  "whatever happens to Redis, every reply is right or 503, and no page view with a reply is lost",
   { timeout: 300_000 },
   async (t) => {
     t.diagnostic(`seed ${SEED}: repeat it with CHAOS_SEED=${SEED}`);
@@ -213,14 +213,14 @@ test(
         `slowest reply ${slowest.toFixed()} ms, slowest recovery ${slowestRecovery.toFixed()} ms, lost ${lost.length}`,
     );
 
-    await t.test("every answer is right, or 503 with the cookie left alone", () => {
+    await t.test("every reply is right, or 503 with the cookie left alone", () => {
       assert.deepEqual(
         clients.flatMap((client) => client.wrong),
         [],
       );
     });
 
-    await t.test("every page view that was answered is in Redis, and none that nobody asked for", () => {
+    await t.test("Redis has every page view with a reply, and none without a request", () => {
       assert.deepEqual(lost, []);
       for (const session of sessions) {
         const views = kept.get(session.username);
@@ -235,15 +235,15 @@ test(
       );
     });
 
-    await t.test("it is healthy again soon after every fault", () => {
+    await t.test("the server is healthy again soon after every fault", () => {
       assert.ok(slowestRecovery < RECOVERY_LIMIT_MS, `${slowestRecovery} ms`);
     });
 
-    await t.test("no reply takes long", () => {
+    await t.test("no request waits long for its reply", () => {
       assert.ok(slowest < REPLY_LIMIT_MS, `${slowest} ms`);
     });
 
-    await t.test("the log names no session, and the server ends as it should", async () => {
+    await t.test("the log shows no session ID, and the server exits with 0", async () => {
       const { code, stderr } = await server.stop("SIGTERM");
       assert.equal(code, 0);
       assert.match(stderr, /^(Redis is (unavailable: .+|back)\n)*$/);

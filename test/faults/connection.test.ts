@@ -45,13 +45,13 @@ async function connectionsReceivedBy({ send }: SpawnedRedis): Promise<number> {
   return Number(/total_connections_received:(\d+)/.exec(String(await send("INFO", "stats")))?.[1]);
 }
 
-/** As work that takes long does: nothing is read, and no timer fires. */
+/** Meanwhile nothing is read, and no timer fires. */
 function blockEventLoop(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
 describe("a connection to a Redis that hangs", FILE, () => {
-  test("fails what waits on it, and is replaced when Redis replies again", async (t) => {
+  test("a connection to a Redis that hangs fails its commands, and is replaced when Redis replies again", async (t) => {
     const spawned = await spawnRedis(t);
     const { redis, failures } = await openConnection(t, spawned);
     spawned.hang();
@@ -59,22 +59,22 @@ describe("a connection to a Redis that hangs", FILE, () => {
     await until(() => failures.length > 0, LIMIT_MS);
     assert.equal(failures[0], `no reply to PING within ${REDIS_TIME_LIMITS.pingReplyMs} ms`);
     spawned.resume();
-    assert.ok(await until(isServing(redis), LIMIT_MS), "never back");
+    assert.ok(await until(isServing(redis), LIMIT_MS), "Redis cannot be used again");
     assert.equal(await redis.client.eval(PING_SCRIPT, NO_KEYS), 1);
   });
 
-  test("is given up before the store's own time limit", () => {
+  test("the watchdog gives up a connection before the store's own timeout", () => {
     assert.ok(REDIS_TIME_LIMITS.pingEveryMs + REDIS_TIME_LIMITS.pingReplyMs < STORE_TIMEOUT_MS);
   });
 
-  test("is not waited for longer than two seconds while it is replaced", () => {
+  test("an attempt to replace a connection takes two seconds at most", () => {
     assert.ok(REDIS_TIME_LIMITS.connectMs <= 2 * STORE_TIMEOUT_MS);
   });
 });
 
 const isPing = (message: object) => "args" in message && Array.isArray(message.args) && message.args[0] === "PING";
 
-test("a Redis that hangs is sent one PING, and not another one until that has its reply", async (t) => {
+test("a Redis that hangs gets one PING, and no other before the reply to it", async (t) => {
   const spawned = await spawnRedis(t);
   let [waiting, most] = [0, 0];
   const count = (step: number) => (message: object) => {
@@ -94,19 +94,19 @@ test("a Redis that hangs is sent one PING, and not another one until that has it
 });
 
 describe("a connection that is lost", FILE, () => {
-  test("is replaced when Redis is started again", async (t) => {
+  test("a lost connection is replaced when Redis is started again", async (t) => {
     const spawned = await spawnRedis(t);
     const { redis, failures } = await openConnection(t, spawned);
     await spawned.kill();
     await assert.rejects(redis.ping(), { code: "REDIS_UNAVAILABLE" });
     await until(() => failures.length > 1, LIMIT_MS);
     await spawned.start();
-    assert.ok(await until(isServing(redis), LIMIT_MS), "never back");
+    assert.ok(await until(isServing(redis), LIMIT_MS), "Redis cannot be used again");
     assert.ok(failures.every((reason) => reason !== ""));
     assert.ok(await until(async () => (await connectionsTo(spawned)) === 1, LIMIT_MS), "more than one connection");
   });
 
-  test("is not replaced after close()", async (t) => {
+  test("a lost connection is not replaced after close()", async (t) => {
     const spawned = await spawnRedis(t);
     const { redis, failures } = await openConnection(t, spawned);
     await spawned.kill();
@@ -121,7 +121,7 @@ describe("a connection that is lost", FILE, () => {
 
 describe("an event loop that was blocked", FILE, () => {
   for (const ms of [650, 900, 1500, 3000]) {
-    test(`is no failure of Redis: ${ms} ms, with a PING and 50 commands under way`, async (t) => {
+    test(`an event loop blocked for ${ms} ms, with a PING and 50 commands under way, is no failure of Redis`, async (t) => {
       const spawned = await spawnRedis(t);
       const { redis, failures } = await openConnection(t, spawned);
       for (let times = 0; times < 3; times++) {
@@ -129,7 +129,7 @@ describe("an event loop that was blocked", FILE, () => {
         const commands = Array.from({ length: 50 }, () => redis.client.eval(PING_SCRIPT, NO_KEYS));
         await sleep(2 * REDIS_TIME_LIMITS.pingEveryMs);
         spawned.resume();
-        blockEventLoop(ms); // the replies come now
+        blockEventLoop(ms); // the replies arrive meanwhile
         await Promise.all(commands);
       }
       assert.deepEqual(failures, []);
@@ -138,14 +138,14 @@ describe("an event loop that was blocked", FILE, () => {
 });
 
 describe("close()", FILE, () => {
-  test("waits for the replies to commands that were sent", async (t) => {
+  test("close() waits for the replies to commands that were sent", async (t) => {
     const redis = await openRedis(targetAt((await spawnRedis(t)).port));
     const commands = Array.from({ length: 100 }, () => redis.client.eval(PING_SCRIPT, NO_KEYS));
     await redis.close();
     await Promise.all(commands);
   });
 
-  test("leaves no connection behind", async (t) => {
+  test("close() leaves no connection behind", async (t) => {
     const spawned = await spawnRedis(t);
     const redis = await openRedis(targetAt(spawned.port));
     assert.equal(await connectionsTo(spawned), 1);
@@ -153,7 +153,7 @@ describe("close()", FILE, () => {
     assert.ok(await until(async () => (await connectionsTo(spawned)) === 0, LIMIT_MS));
   });
 
-  test("does not wait for a Redis that hangs", async (t) => {
+  test("close() does not wait for a Redis that hangs", async (t) => {
     const spawned = await spawnRedis(t);
     const redis = await openRedis(targetAt(spawned.port));
     spawned.hang();
@@ -167,11 +167,11 @@ describe("a peer that never completes the handshake", FILE, () => {
   const peers: [what: string, isTls: boolean, behave: (socket: Socket) => unknown][] = [
     ["says nothing", false, () => {}],
     ["drips bytes of a reply", false, (socket) => drip(socket, "+", "a")],
-    ["says nothing, where TLS is expected", true, () => {}],
+    ["says nothing where TLS is expected", true, () => {}],
     ["drips bytes of a TLS record", true, (socket) => drip(socket, "\u0016\u0003\u0003\u0040\u0000", "\u0002")],
   ];
   for (const [what, isTls, behave] of peers) {
-    test(`ends the start with one line, and its socket is closed: it ${what}`, async (t) => {
+    test(`a peer that ${what} ends the start with one line, and its socket is closed`, async (t) => {
       const sockets: Socket[] = [];
       const peer = createServer((socket) => {
         sockets.push(socket.on("error", () => {}).resume());
@@ -189,19 +189,19 @@ describe("a peer that never completes the handshake", FILE, () => {
         return true;
       });
       assert.equal(sockets.length, 1);
-      assert.ok(await until(() => sockets[0]!.destroyed, LIMIT_MS), "left open");
+      assert.ok(await until(() => sockets[0]!.destroyed, LIMIT_MS), "the socket is still open");
     });
   }
 });
 
-/** First these bytes, then one more again and again: never silent, never done. */
+/** Sends these bytes, then more of them again and again, and never completes the message. */
 function drip(socket: Socket, first: string, more: string): void {
   socket.write(first, "latin1");
   const timer = setInterval(() => socket.write(more, "latin1"), 50);
   socket.on("close", () => clearInterval(timer));
 }
 
-test("a server that repeats what it was sent does not make the demo show the password", async (t) => {
+test("the password is not shown if a server repeats it in an error reply", async (t) => {
   const peer = createServer((socket) => {
     socket
       .on("error", () => {})

@@ -36,9 +36,9 @@ interface Outage {
   begin: (redis: SpawnedRedis) => unknown;
   end: (redis: SpawnedRedis) => unknown;
   refused: Request[];
-  /** What it was asked meanwhile may happen later. */
+  /** Commands that were sent meanwhile may still run later. */
   isLate?: true;
-  /** How often Redis can be used for a moment, and then no more. */
+  /** The number of outages that the log may show: Redis may be usable for a moment in between. */
   troubles?: number;
 }
 
@@ -105,7 +105,7 @@ async function timed<T>(action: () => Promise<T>): Promise<{ result: T; ms: numb
 
 const assertQuick = (ms: number, what: string) => assert.ok(ms < PATIENCE_MS, `${what} took ${ms.toFixed()} ms`);
 
-/** Until then it may be told that Redis is not there yet, and nothing else. */
+/** Every reply until then must be a 503. */
 async function assertBack(browser: Browser, username: string) {
   const { ms } = await timed(async () => {
     const isBack = await until(async () => {
@@ -114,7 +114,7 @@ async function assertBack(browser: Browser, username: string) {
       if (status === 200) assert.equal(json.session?.["username"], username);
       return status === 200;
     });
-    assert.ok(isBack, "never back");
+    assert.ok(isBack, "Redis cannot be used again");
   });
   assertQuick(ms, "to be back");
   assert.equal((await browser.get("/healthz")).status, 200);
@@ -122,7 +122,7 @@ async function assertBack(browser: Browser, username: string) {
 
 describe("a Redis that is unavailable", AT_ONCE, () => {
   for (const [what, { begin, end, refused, isLate, troubles = 1 }] of outages) {
-    test(what, async (t) => {
+    test(`a Redis that ${what}`, async (t) => {
       const { redis, server, url, logIn } = await openDemo(t, DURABLE);
       const browser = await logIn("ada");
       const asked = await Promise.all(
@@ -151,7 +151,7 @@ describe("a Redis that is unavailable", AT_ONCE, () => {
         }
       });
 
-      await t.test("is of no concern to whoever has no session", async () => {
+      await t.test("does not affect requests without a session", async () => {
         const visitor = new Browser(url);
         const { result, ms } = await timed(() =>
           Promise.all([
@@ -169,7 +169,7 @@ describe("a Redis that is unavailable", AT_ONCE, () => {
         assertQuick(ms, "to serve them");
       });
 
-      await t.test("is forgotten within two seconds of its end, and every session is there", async () => {
+      await t.test("is over soon after Redis can be used again, and every session is there", async () => {
         await end(redis);
         await assertBack(browser, "ada");
       });
@@ -196,7 +196,7 @@ describe("a Redis that is unavailable", AT_ONCE, () => {
   }
 });
 
-/** A request every 20 ms, whether or not those before are answered. */
+/** Sends a request every 20 ms, whether or not earlier ones have a reply. */
 async function underLoad(browser: Browser, whatHappens: () => Promise<unknown>) {
   const requests: Promise<{ result: Reply; ms: number }>[] = [];
   const load = setInterval(() => requests.push(timed(() => browser.get("/session"))), 20);
@@ -265,7 +265,7 @@ describe("under a steady load", AT_ONCE, () => {
     ["is killed", killed],
     ["hangs", hung],
   ] as const) {
-    test(`nothing piles up while Redis ${what}: 15,000 requests`, async (t) => {
+    test(`15,000 requests leave nothing in memory while Redis ${what}`, async (t) => {
       const { redis, port, logIn, server } = await openDemo(t);
       const { sessionId } = await logIn("ada");
       await begin(redis);
@@ -297,7 +297,7 @@ async function residentMegabytes(pid: number): Promise<number> {
 }
 
 describe("a Redis that is there", AT_ONCE, () => {
-  test("is not asked by a request without a session", async (t) => {
+  test("a request without a session sends nothing to Redis", async (t) => {
     const { redis, browser } = await openDemo(t);
     await redis.send("CONFIG", "RESETSTAT");
     for (const path of ["/session", "/", "/style.css", "/page.js", "/nothing"]) await browser.get(path);
@@ -311,7 +311,7 @@ describe("a Redis that is there", AT_ONCE, () => {
     );
   });
 
-  test("may lose its scripts at any time", async (t) => {
+  test("a Redis that loses its scripts still serves every session", async (t) => {
     const { redis, logIn, server } = await openDemo(t);
     const browser = await logIn("ada");
     await redis.send("SCRIPT", "FLUSH");
@@ -320,12 +320,15 @@ describe("a Redis that is there", AT_ONCE, () => {
     assert.equal(server.stderr(), "");
   });
 
-  test("may come back empty: what was, is gone, and new sessions begin", async (t) => {
+  test("a Redis that comes back empty ends the sessions, and new ones can be created", async (t) => {
     const { redis, url, server, logIn } = await openDemo(t);
     const browsers = await Promise.all(["ada", "bob", "eve"].map(logIn));
     await redis.kill();
     await redis.start();
-    assert.ok(await until(async () => (await new Browser(url).get("/healthz")).status === 200), "never back");
+    assert.ok(
+      await until(async () => (await new Browser(url).get("/healthz")).status === 200),
+      "Redis cannot be used again",
+    );
     const [read, write, open] = await Promise.all([
       browsers[0]!.get("/session"),
       browsers[1]!.post("/increment"),

@@ -72,7 +72,7 @@ class Visitor {
 }
 
 describe("a server that is told to stop", AT_ONCE, () => {
-  test("replies to each of 50 requests under way, loses no page view, and ends with 0", async (t) => {
+  test("a server that is stopped replies to each of 50 requests under way, loses no page view, and exits with 0", async (t) => {
     const redis = await spawnRedis(t);
     const { server, port, url } = await spawnServerWith(t, redis);
     const visitors = await Promise.all(
@@ -116,7 +116,7 @@ describe("a server that is told to stop", AT_ONCE, () => {
           open(t, port).write("GET / HT");
         },
       ],
-      ["a client never reads its answers", async (t, port) => open(t, port).pause().write(FILES)],
+      ["a client never reads its replies", async (t, port) => open(t, port).pause().write(FILES)],
       [
         "a client was refused and does not hang up",
         async (t, port) => {
@@ -146,18 +146,18 @@ describe("a server that is told to stop", AT_ONCE, () => {
       ["Redis is gone", (_t, _port, redis) => redis.kill()],
     ];
   for (const [what, hinder] of hindrances) {
-    test(`takes no connection, and ends in order, though ${what}`, async (t) => {
+    test(`a server that is stopped refuses connections and exits with 0, although ${what}`, async (t) => {
       const redis = await spawnRedis(t);
       const { server, port } = await spawnServerWith(t, redis);
       await hinder(t, port, redis);
       await sleep(200);
       server.kill("SIGTERM");
-      assert.ok(await until(() => refusesConnections(port), LIMIT_MS), "still accepts");
+      assert.ok(await until(() => refusesConnections(port), LIMIT_MS), "the server still accepts connections");
       assert.equal((await server.end(LIMIT_MS)).code, 0);
     });
   }
 
-  test("closes idle connections while it still waits for the rest of a form", async (t) => {
+  test("a server that is stopped closes idle connections while it waits for the rest of a form", async (t) => {
     const { server, port } = await spawnServerWith(t, await spawnRedis(t));
     const [idle, busy] = [open(t, port).setEncoding("latin1"), open(t, port).setEncoding("latin1")];
     idle.write("GET /session HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -171,7 +171,7 @@ describe("a server that is told to stop", AT_ONCE, () => {
     assert.equal((await server.end(LIMIT_MS)).code, 0);
   });
 
-  test("replies to a request that arrives on an idle connection after the signal", async (t) => {
+  test("a server that is stopped replies to a request that arrives on an idle connection after the signal", async (t) => {
     const { server, port } = await spawnServerWith(t, await spawnRedis(t));
     const socket = open(t, port).setEncoding("latin1");
     socket.write("GET /session HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -212,12 +212,12 @@ async function withPrivateRedis(t: TestContext) {
 }
 
 describe("a private Redis", AT_ONCE, () => {
-  test("listens on the loopback address only", async (t) => {
+  test("a private Redis listens on the loopback address only", async (t) => {
     const { redisPort } = await withPrivateRedis(t);
     assert.deepEqual({ ...Object(await askRedis(redisPort, "CONFIG", "GET", "bind")) }, { bind: "127.0.0.1" });
   });
 
-  test("is gone, and the server ends in order, though it hangs", async (t) => {
+  test("a private Redis that hangs is gone after a stop, and the server exits with 0", async (t) => {
     const { server, redisPid, redisPort, port } = await withPrivateRedis(t);
     process.kill(redisPid, "SIGSTOP");
     open(t, port).write(`GET /session HTTP/1.1\r\nHost: x\r\nCookie: sid=${"A".repeat(43)}\r\n\r\n`);
@@ -227,50 +227,50 @@ describe("a private Redis", AT_ONCE, () => {
     assert.deepEqual([code, await refusesConnections(redisPort)], [0, true]);
   });
 
-  test("is gone after a second signal, which ends the server at once, as a failure", async (t) => {
+  test("a private Redis is gone after a second signal, which ends the server at once with 1", async (t) => {
     const { server, redisPort, port } = await withPrivateRedis(t);
     open(t, port).write(HALF_FORM);
     await sleep(200);
     server.kill("SIGINT");
     await sleep(1000); // sooner, it would count as the same signal, passed on by npm
-    assert.equal(await refusesConnections(redisPort), false, "ended at the first");
+    assert.equal(await refusesConnections(redisPort), false, "the server ended at the first signal");
     server.kill("SIGINT");
     const { code } = await server.end(LIMIT_MS);
     assert.equal(code, 1);
-    assert.ok(await until(() => refusesConnections(redisPort), LIMIT_MS), "still there");
+    assert.ok(await until(() => refusesConnections(redisPort), LIMIT_MS), "Redis is still there");
   });
 
   for (const signal of ["SIGKILL", "SIGHUP", "SIGTERM", "SIGINT"] as const) {
-    test(`is gone soon after the server gets ${signal}`, async (t) => {
+    test(`a private Redis is gone soon after the server gets ${signal}`, async (t) => {
       const { server, redisPort } = await withPrivateRedis(t);
       server.kill(signal);
       const { code } = await server.end(LIMIT_MS);
       assert.equal(code, signal === "SIGKILL" ? null : 0);
-      assert.ok(await until(() => refusesConnections(redisPort), LIMIT_MS), "still there");
+      assert.ok(await until(() => refusesConnections(redisPort), LIMIT_MS), "Redis is still there");
     });
   }
 
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    test(`is gone soon after ${signal} at a start that waits for it, and the server ends with 0`, async (t) => {
+    test(`a private Redis that never replies is gone soon after ${signal} during the start, and the server exits with 0`, async (t) => {
       const folder = await mkdtemp(join(tmpdir(), "test-private-redis-"));
       t.after(() => rm(folder, { recursive: true }));
       const log = join(folder, "pid");
       const PATH = await pathWithRedisServer(t, `echo $$ > ${log}\nexec sleep 300`);
       const server = spawnServer(t, ["--port", "0"], { ...NO_REDIS_ON_DEFAULT_PORTS, PATH });
       const readPid = async () => Number(await readFile(log, "utf8").catch(() => ""));
-      assert.ok(await until(async () => (await readPid()) > 0, LIMIT_MS), "not started");
+      assert.ok(await until(async () => (await readPid()) > 0, LIMIT_MS), "Redis is not started");
       const pid = await readPid();
       server.kill(signal);
       assert.equal((await server.end(LIMIT_MS)).code, 0);
-      assert.ok(await until(() => !isRunning(pid), LIMIT_MS), "still there");
+      assert.ok(await until(() => !isRunning(pid), LIMIT_MS), "Redis is still there");
     });
   }
 
-  test("is gone soon after Ctrl-C and SIGKILL together", async (t) => {
+  test("a private Redis is gone soon after Ctrl-C and SIGKILL together", async (t) => {
     const { server, redisPort } = await withPrivateRedis(t);
     server.kill("SIGINT");
     server.kill("SIGKILL");
     await server.end(LIMIT_MS);
-    assert.ok(await until(() => refusesConnections(redisPort), LIMIT_MS), "still there");
+    assert.ok(await until(() => refusesConnections(redisPort), LIMIT_MS), "Redis is still there");
   });
 });

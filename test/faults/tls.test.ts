@@ -56,7 +56,7 @@ const [ours, theirs, namesake] = await Promise.all([
   newAuthority("ours", "namesake"),
 ]);
 
-/** What a server needs to prove that it is at one of these addresses, on a day so far from today. */
+/** The options of a server with a certificate for these addresses, valid on one day around the given one. */
 async function newCertificate(name: string, altNames: readonly AltName[], daysFromNow = 0): Promise<Certificate> {
   const day = Date.now() + daysFromNow * DAY_MS;
   const { cert, private: key } = await generate([{ name: "commonName", value: name }], {
@@ -84,7 +84,7 @@ const [valid, misplaced, expired, early] = await Promise.all([
 
 const { "tls-ca-cert-file": _, ...withoutChain } = valid;
 
-/** Answers without TLS too, on `port`: there the test looks at what came about. */
+/** Replies without TLS too, on `port`, where the test sees what was written. */
 async function spawnTlsRedis(t: Lifetime, certificate = valid, more: string[] = []) {
   const tlsPort = await reservedPort();
   const options = Object.entries({ ...certificate, "tls-port": String(tlsPort) });
@@ -115,7 +115,7 @@ async function assertServes(browser: Browser) {
 
 describe("rediss://", { skip, concurrency: 3, timeout: 300_000 }, () => {
   for (const host of ["localhost", "127.0.0.1"]) {
-    test(`serves sessions over TLS, where NODE_EXTRA_CA_CERTS names the CA: ${host}`, async (t) => {
+    test(`rediss://${host} keeps sessions in Redis over TLS if NODE_EXTRA_CA_CERTS names the CA`, async (t) => {
       const { send, tlsPort } = await spawnTlsRedis(t);
       const { browser, stdout } = await serverOf(t, `rediss://${host}:${tlsPort}`, ours.file).listening();
       assert.match(stdout, new RegExp(`^Redis: ${host}:${tlsPort}$`, "m"));
@@ -124,7 +124,7 @@ describe("rediss://", { skip, concurrency: 3, timeout: 300_000 }, () => {
     });
   }
 
-  test("brings user, password and database, and the password is never printed", async (t) => {
+  test("a rediss:// URL names user, password and database, and the password is never printed", async (t) => {
     const user = ["--user", "demo", "on", `>${PASSWORD}`, "~*", "&*", "+@all"];
     const { port, send, tlsPort } = await spawnTlsRedis(t, valid, user);
     const url = `rediss://demo:${encodeURIComponent(PASSWORD)}@localhost:${tlsPort}/3`;
@@ -138,7 +138,7 @@ describe("rediss://", { skip, concurrency: 3, timeout: 300_000 }, () => {
     assert.doesNotMatch(stdout + stderr, /s3cret/);
   });
 
-  test("is a 503 while Redis is away, and everything again when it is back", async (t) => {
+  test("over TLS, requests get 503 while Redis is unavailable, and the sessions when it is back", async (t) => {
     const { tlsPort, kill, start, hang, resume } = await spawnTlsRedis(t, valid, DURABLE);
     const server = serverOf(t, `rediss://localhost:${tlsPort}`, ours.file);
     const { browser } = await server.listening();
@@ -152,14 +152,14 @@ describe("rediss://", { skip, concurrency: 3, timeout: 300_000 }, () => {
       const { status, setCookies } = await browser.get("/session");
       assert.deepEqual([status, setCookies], [503, []]);
       await comeBack();
-      assert.ok(await until(async () => (await browser.get("/session")).status === 200), "never back");
+      assert.ok(await until(async () => (await browser.get("/session")).status === 200), "Redis cannot be used again");
       assert.equal((await browser.get("/session")).json.session?.["username"], "ada");
       await until(() => server.stderr().split("back").length - 1 > index);
     }
     assert.match(server.stderr(), /^(Redis is unavailable: .+\nRedis is back\n){2}$/);
   });
 
-  test("holds for the Sentinels and for the master that they name", async (t) => {
+  test("rediss:// means TLS to the Sentinels and to the master that they name", async (t) => {
     const { send, tlsPort } = await spawnTlsRedis(t);
     const sentinelPort = await reservedPort();
     const options = { ...valid, "tls-port": String(sentinelPort), "tls-replication": "yes" };
@@ -183,7 +183,7 @@ describe("a Redis that is not trusted or not understood", { skip, concurrency: 3
     ["its certificate is not valid yet", early, ours.file, /not yet valid/],
   ];
   for (const [what, certificate, file, advice] of refusals) {
-    test(`ends the start with one line that names the place: ${what}`, async (t) => {
+    test(`the start ends with one line that names host and port: ${what}`, async (t) => {
       const { tlsPort } = await spawnTlsRedis(t, certificate);
       const ended = await serverOf(t, `rediss://:${encodeURIComponent(PASSWORD)}@localhost:${tlsPort}`, file).end();
       assert.deepEqual([ended.code, ended.stdout], [1, ""]);
@@ -202,7 +202,7 @@ describe("a Redis that is not trusted or not understood", { skip, concurrency: 3
       "If the server there does not use TLS, write redis://.+",
     ],
   ] as const) {
-    test(`ends the start with one line that names the place: ${what}`, async (t) => {
+    test(`the start ends with one line that names host and port: ${what}`, async (t) => {
       const { port, tlsPort } = await spawnTlsRedis(t);
       const asked = isTls ? tlsPort : port;
       const ended = await serverOf(t, `${scheme}://localhost:${asked}`, ours.file).end();

@@ -50,7 +50,7 @@ async function answers(portNumber: number): Promise<boolean> {
 describe("starting", AT_ONCE, () => {
   const server = spawnServer({ after }, [...HERE, "--port", "0"]);
 
-  test("says in a line each which URL to open and which Redis it uses", async () => {
+  test("the server prints one line with the URL to open and one with its Redis", async () => {
     const { url, port: ownPort, stdout } = await server.listening();
     assert.equal(url, `http://localhost:${ownPort}`);
     assert.equal(linesOf(stdout).length, 2);
@@ -68,21 +68,21 @@ describe("starting", AT_ONCE, () => {
     ["localhost", "localhost"],
     ["127.0.0.2", "127.0.0.2"],
   ] as const) {
-    test(`prints a URL that opens: --host ${listensOn}`, async (t) => {
+    test(`the URL that the server prints can be opened: --host ${listensOn}`, async (t) => {
       const { url, port: ownPort } = await spawnServer(t, [...HERE, "--port", "0", "--host", listensOn]).listening();
       assert.equal(url, `http://${shown}:${ownPort}`);
       assert.equal((await fetch(`${url}/session`)).status, 200);
     });
   }
 
-  test("keeps its sessions there, under session: and the ID", async () => {
+  test("the server keeps its sessions in the Redis that was named, under session: and the ID", async () => {
     const { browser } = await server.listening();
     const { status, json } = await browser.post("/login", { username: "andrew" });
     assert.deepEqual([status, json.configured_ttl], [200, 60]);
     assert.equal(await redis.hGet(`session:${browser.sessionId}`, "username"), "andrew");
   });
 
-  test("ends with a line that names the port where the port is in use", async (t) => {
+  test("the start ends with one line that names the port if the port is in use", async (t) => {
     const taken = String(await listen(t, createServer()));
     const { code, stdout, stderr } = await spawnServer(t, [...HERE, "--port", taken]).end();
     assert.deepEqual([code, linesOf(stderr).length, stdout], [1, 1, ""]);
@@ -94,11 +94,11 @@ describe("the options", () => {
   const args = ["--host", "127.0.0.2", "--absolute-ttl", "20", "--secure-cookie", "--hash-ids"];
   const server = spawnServer({ after }, [...HERE, "--port", "0", ...args]);
 
-  test("say where to listen", async () => {
+  test("--host sets the address to listen on", async () => {
     assert.match((await server.listening()).url, /^http:\/\/127\.0\.0\.2:/);
   });
 
-  test("limit a session to its absolute TTL, and a TTL to that", async () => {
+  test("--absolute-ttl is the longest TTL, and ends every session", async () => {
     const { browser } = await server.listening();
     const refused = await browser.post("/login", { ttl: "21" });
     assert.equal(refused.status, 400);
@@ -110,13 +110,13 @@ describe("the options", () => {
     assert.ok((await redis.pExpireTime(key)) <= deadline);
   });
 
-  test("make the cookie secure", async () => {
+  test("--secure-cookie makes the cookie secure", async () => {
     const { browser } = await server.listening();
     const { setCookies } = await browser.post("/login");
     assert.match(setCookies[0] ?? "", /^__Host-sid=.*; Secure/);
   });
 
-  test("keep no ID in Redis, only its digest", async () => {
+  test("--hash-ids keeps no ID in Redis, only its digest", async () => {
     const { browser } = await server.listening();
     await browser.post("/login", { username: "hidden" });
     const id = browser.sessionId;
@@ -200,14 +200,14 @@ describe("a Redis that was named and is not there", AT_ONCE, () => {
     ],
   ];
   for (const [what, redisHost, portOf] of absent) {
-    test(`is a line that names host and port, and what to do: ${what}`, async (t) => {
+    test(`the error for a Redis that is not there names host and port, and what to do: ${what}`, async (t) => {
       const redisPort = await portOf(t);
       const line = await whyNot({ kind: "single", host: redisHost, port: redisPort });
       for (const named of [redisHost, String(redisPort), "--redis-host"]) assert.ok(line.includes(named), line);
     });
   }
 
-  test("ends the start with that line, and nothing else", async (t) => {
+  test("a Redis that is not there ends the start with one line and code 1", async (t) => {
     const server = spawnServer(t, ["--port", "0", "--redis-port", String(REFUSED), "--redis-cluster"]);
     const { code, stdout, stderr } = await server.end();
     assert.deepEqual([code, stdout], [1, ""]);
@@ -223,7 +223,7 @@ describe("a cluster or a Sentinel that was named", AT_ONCE, () => {
     ["Sentinel of mymaster", { ...here, kind: "sentinel", masterName: "mymaster" }],
   ];
   for (const [called, target] of kinds) {
-    test(`is what the line of a start that fails tells of: ${called}`, async () => {
+    test(`the error for a Redis that is not there names its kind: ${called}`, async () => {
       const line = await whyNot(target);
       assert.ok(line.startsWith(`No Redis at localhost:${REFUSED} (${called}) (`), line);
     });
@@ -233,7 +233,7 @@ describe("a cluster or a Sentinel that was named", AT_ONCE, () => {
     ["a host without a port", "127.0.0.9", ["--redis-host", "127.0.0.9"]],
     ["neither host nor port", "localhost", []],
   ] as const) {
-    test(`is a Sentinel at port ${SENTINEL_PORT}, and no private Redis, where somebody names ${what}`, async (t) => {
+    test(`--redis-sentinel with ${what} means a Sentinel at port ${SENTINEL_PORT}, and no private Redis`, async (t) => {
       const server = spawnServer(t, [...args, "--redis-sentinel", "mymaster"], NO_REDIS_ON_DEFAULT_PORTS);
       const { code, stdout, stderr } = await server.end();
       assert.deepEqual([code, linesOf(stderr).length, stdout], [1, 1, ""], stderr);
@@ -265,7 +265,7 @@ describe("stopping", AT_ONCE, () => {
   }
 
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
-    test(`finishes what is under way, takes nothing new, and exits with 0: ${signal}`, async (t) => {
+    test(`after ${signal} the server finishes requests under way, accepts no connection, and exits with 0`, async (t) => {
       const server = spawnServer(t, [...HERE, "--port", "0"]);
       const { port: ownPort } = await server.listening();
       const socket = await beginLogIn(t, ownPort);
@@ -280,7 +280,7 @@ describe("stopping", AT_ONCE, () => {
 });
 
 describe("where no Redis is named and none is at localhost:6379", AT_ONCE, () => {
-  test("a private Redis serves, and is said in one line", async (t) => {
+  test("without a Redis the server starts a private one, and says so in one line", async (t) => {
     const server = spawnServer(t, ["--port", "0"], NO_REDIS_ON_DEFAULT_PORTS);
     const { stdout, browser } = await server.listening();
     const said = linesOf(stdout).filter((line) => /private/i.test(line));
@@ -311,18 +311,18 @@ describe("where no Redis is named and none is at localhost:6379", AT_ONCE, () =>
 });
 
 describe("a reader of the log that goes away", AT_ONCE, () => {
-  test("does not end the server, which goes on when it has something to say", async (t) => {
+  test("the server goes on when the reader of its log has ended", async (t) => {
     const spawned = await spawnRedis(t);
     const { server, browser } = await spawnServerWith(t, spawned);
     server.closeOutput();
     await spawned.kill(); // which is logged
     assert.equal((await browser.get("/healthz")).status, 503);
     await spawned.start();
-    assert.ok(await until(async () => (await browser.get("/healthz")).status === 200), "never back");
+    assert.ok(await until(async () => (await browser.get("/healthz")).status === 200), "Redis cannot be used again");
     assert.equal((await server.stop("SIGTERM")).code, 0);
   });
 
-  test("does not end a server that has yet to say where it listens", async (t) => {
+  test("the server starts although the reader of its log has ended", async (t) => {
     const ownPort = String(await reservedPort());
     const server = spawnServer(t, [...HERE, "--port", ownPort]);
     server.closeOutput();

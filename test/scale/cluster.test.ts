@@ -10,10 +10,10 @@ import { type ClusterNode, spawnCluster } from "../redis-cluster.ts";
 import { logIn, PAUSE_MS, Traffic, type Visitor, WORKERS } from "./traffic.ts";
 
 const RECOVERY_LIMIT_MS = 15_000;
-/** A master that is busy with its replicas may pause for longer than a PING waits, on a busy machine. */
+/** On a busy machine, a master that is busy with its replicas may not reply to a PING in time. */
 const BUSY_MACHINE = /Redis is unavailable: no reply to PING within \d+ ms\nRedis is back\n/g;
 
-/** The answers of /healthz until the test stops it, each change once. */
+/** The statuses of /healthz until the test stops it, each change once. */
 function followHealth(t: TestContext, url: string) {
   const stopping = new AbortController();
   t.after(() => stopping.abort());
@@ -80,14 +80,14 @@ for (const [how, lose, restore] of losses) {
 
     await t.test("is a 503 at worst, with the cookie left alone", (part) => traffic.assertRight(part));
 
-    await t.test("is over when its replica has taken over, and stays over when it returns", () => {
+    await t.test("the outage ends when its replica has taken over, and stays ended when it returns", () => {
       assert.deepEqual([isNoticed, isBack, isWhole], [true, true, true]);
       assert.deepEqual([...statuses.slice(0, 2), statuses.at(-1)], [200, 503, 200]);
     });
 
     await t.test("costs no session, and no page view that its replica had", () => assertAllThere(visitors));
 
-    await t.test("is said once", () => {
+    await t.test("the outage is logged once", () => {
       const log = server.stderr().replaceAll(BUSY_MACHINE, "");
       assert.match(log, /^(Redis is unavailable: .+\nRedis is back\n)?$/);
       assert.notEqual(server.stderr(), "");
@@ -110,7 +110,7 @@ test("a master hands over to its replica with hardly an error and without a loss
 });
 
 describe("slots move to another master", () => {
-  test("without one error and without a loss", { timeout: 300_000 }, async (t) => {
+  test("slots move to another master without an error and without a loss", { timeout: 300_000 }, async (t) => {
     const { cluster, server, visitors } = await openDemo(t);
     const [from, to] = await cluster.masters();
     const before = new Set(await keysIn(from!));
@@ -126,7 +126,7 @@ describe("slots move to another master", () => {
     await assertAllThere(visitors);
   });
 
-  test("and bring no session back that was logged out meanwhile", { timeout: 300_000 }, async (t) => {
+  test("slots that move bring back no session that was logged out meanwhile", { timeout: 300_000 }, async (t) => {
     const { cluster, url, visitors } = await openDemo(t, { sessions: 1500 });
     const [from, to] = await cluster.masters();
     const moving = new Set(await keysIn(from!));
@@ -154,7 +154,7 @@ describe("slots move to another master", () => {
   });
 });
 
-/** Logs out while others use the same session. What is answered is the ID, which is dead from then on. */
+/** Logs out while other requests use the same session. Returns the ID, which is dead from then on. */
 async function logOutInACrowd(url: string, { browser }: Visitor): Promise<string> {
   const id = browser.sessionId;
   const [{ status, text }, ...others] = await Promise.all([
@@ -169,7 +169,7 @@ async function logOutInACrowd(url: string, { browser }: Visitor): Promise<string
   return id;
 }
 
-test("all nodes that hang for two seconds are a 503, and cost nothing", { timeout: 300_000 }, async (t) => {
+test("while all nodes hang for two seconds, requests get 503, and nothing is lost", { timeout: 300_000 }, async (t) => {
   const { cluster, url, visitors } = await openDemo(t);
   const health = followHealth(t, url);
   const traffic = new Traffic(t, visitors);
@@ -189,7 +189,7 @@ test("all nodes that hang for two seconds are a 503, and cost nothing", { timeou
   await assertAllThere(visitors);
 });
 
-test("slots that no master has are found when one takes them", { timeout: 300_000 }, async (t) => {
+test("slots without a master are served as soon as a master takes them", { timeout: 300_000 }, async (t) => {
   const cluster = await spawnCluster(t, { replicas: 0 });
   const [lost, ...others] = cluster.nodes;
   const [heir] = others;
@@ -211,7 +211,7 @@ test("slots that no master has are found when one takes them", { timeout: 300_00
 });
 
 describe("--redis-cluster", () => {
-  test("takes any node, master or replica", { timeout: 300_000 }, async (t) => {
+  test("--redis-cluster takes any node, master or replica", { timeout: 300_000 }, async (t) => {
     const { nodes } = await spawnCluster(t);
     await Promise.all(
       nodes.map(async (node) => {
@@ -223,33 +223,37 @@ describe("--redis-cluster", () => {
     );
   });
 
-  test("takes what the README adds to its user, of which all is needed", { timeout: 300_000 }, async (t) => {
-    const { nodes } = await spawnCluster(t, { replicas: 0 });
-    const setUser = (...rules: string[]) =>
-      Promise.all(nodes.map(({ send }) => send("ACL", "SETUSER", USER, "on", `>${PASSWORD}`, ...rules)));
-    const redisUrl = `redis://${USER}:${PASSWORD}@127.0.0.1:${nodes[0]!.port}`;
-    const serverOfUser = () => spawnServer(t, ["--port", "0", "--redis-url", redisUrl, "--redis-cluster"]);
-    await setUser(...RULES);
-    const { code, stderr } = await serverOfUser().end();
-    assert.equal(code, 1);
-    assert.match(stderr, /NOPERM.*cluster\|slots/);
+  test(
+    "--redis-cluster needs every rule that the docs add to the user for a cluster",
+    { timeout: 300_000 },
+    async (t) => {
+      const { nodes } = await spawnCluster(t, { replicas: 0 });
+      const setUser = (...rules: string[]) =>
+        Promise.all(nodes.map(({ send }) => send("ACL", "SETUSER", USER, "on", `>${PASSWORD}`, ...rules)));
+      const redisUrl = `redis://${USER}:${PASSWORD}@127.0.0.1:${nodes[0]!.port}`;
+      const serverOfUser = () => spawnServer(t, ["--port", "0", "--redis-url", redisUrl, "--redis-cluster"]);
+      await setUser(...RULES);
+      const { code, stderr } = await serverOfUser().end();
+      assert.equal(code, 1);
+      assert.match(stderr, /NOPERM.*cluster\|slots/);
 
-    await setUser(...ON_A_CLUSTER);
-    const { url } = await serverOfUser().listening();
-    const [visitor] = await logIn(url, 1);
-    const slot = String(await nodes[0]!.send("CLUSTER", "KEYSLOT", visitor!.key));
-    const counts = await Promise.all(nodes.map(({ send }) => send("CLUSTER", "COUNTKEYSINSLOT", slot)));
-    const from = nodes[counts.indexOf(1)]!;
-    const to = nodes[counts.indexOf(0)]!;
-    await to.send("CLUSTER", "SETSLOT", slot, "IMPORTING", from.id);
-    await from.send("CLUSTER", "SETSLOT", slot, "MIGRATING", to.id);
-    await from.send("MIGRATE", "127.0.0.1", String(to.port), visitor!.key, "0", "1000");
-    assert.equal(await visitor!.count(false), 200);
-    await setUser("-asking");
-    assert.equal(await visitor!.count(false), 503);
-  });
+      await setUser(...ON_A_CLUSTER);
+      const { url } = await serverOfUser().listening();
+      const [visitor] = await logIn(url, 1);
+      const slot = String(await nodes[0]!.send("CLUSTER", "KEYSLOT", visitor!.key));
+      const counts = await Promise.all(nodes.map(({ send }) => send("CLUSTER", "COUNTKEYSINSLOT", slot)));
+      const from = nodes[counts.indexOf(1)]!;
+      const to = nodes[counts.indexOf(0)]!;
+      await to.send("CLUSTER", "SETSLOT", slot, "IMPORTING", from.id);
+      await from.send("CLUSTER", "SETSLOT", slot, "MIGRATING", to.id);
+      await from.send("MIGRATE", "127.0.0.1", String(to.port), visitor!.key, "0", "1000");
+      assert.equal(await visitor!.count(false), 200);
+      await setUser("-asking");
+      assert.equal(await visitor!.count(false), 503);
+    },
+  );
 
-  test("ends with one line at a cluster whose slots are not all given out", async (t) => {
+  test("the start ends with one line if some slots of the cluster have no master", async (t) => {
     const { port, send } = await spawnRedis(t, ["--cluster-enabled", "yes"]);
     await send("CLUSTER", "ADDSLOTSRANGE", "0", "16000");
     const { code, stdout, stderr } = await clusterServer(t, port).end();
@@ -257,7 +261,7 @@ describe("--redis-cluster", () => {
     assert.match(stderr, new RegExp(`^No Redis at localhost:${port} \\(cluster\\) \\(some slots .+\\)\\..+\\n$`));
   });
 
-  test("ends with one line at a Redis that is no cluster", async (t) => {
+  test("the start ends with one line if the Redis is no cluster", async (t) => {
     const { port } = await spawnRedis(t);
     const { code, stdout, stderr } = await clusterServer(t, port).end();
     assert.deepEqual([code, stdout], [1, ""]);

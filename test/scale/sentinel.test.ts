@@ -4,14 +4,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { createSentinel } from "redis";
 import { RedisSessionStore } from "../../session-store.ts";
 import { Browser } from "../browser.ts";
-import { spawnServer } from "../demo-process.ts";
+import { type SpawnedServer, spawnServer } from "../demo-process.ts";
 import { spawnRedis } from "../redis-process.ts";
 import { reservedPort } from "../reserved-port.ts";
 import { until } from "../wait.ts";
-import { type SentinelNode, spawnSentinel, spawnSentinels } from "../redis-sentinel.ts";
+import { type SentinelNode, type SpawnedSentinels, spawnSentinel, spawnSentinels } from "../redis-sentinel.ts";
 import { logIn, Traffic, Visitor } from "./traffic.ts";
-
-type Sentinels = Awaited<ReturnType<typeof spawnSentinels>>;
 
 const RECOVERY_LIMIT_MS = 20_000;
 const REJOIN_LIMIT_MS = 60_000;
@@ -20,7 +18,7 @@ const TEST_LIMIT_MS = 150_000;
 const serverOf = (t: TestContext, port: number, name = "mymaster") =>
   spawnServer(t, ["--port", "0", "--redis-sentinel", name, "--redis-port", String(port)]);
 
-/** The server is told of the first Sentinel. */
+/** The server is given the first Sentinel. */
 async function openDemo(
   t: TestContext,
   { sessions = 1000, ...options }: { sessions?: number; downAfter?: number } = {},
@@ -38,8 +36,8 @@ async function assertAllThere(visitors: Visitor[], url?: string) {
   }
 }
 
-/** Another one than this, as soon as all Sentinels agree on it. */
-async function successorOf(master: SentinelNode, redis: Sentinels): Promise<SentinelNode> {
+/** The next master, as soon as all Sentinels agree on it. */
+async function successorOf(master: SentinelNode, redis: SpawnedSentinels): Promise<SentinelNode> {
   let successor: SentinelNode | undefined;
   const isElected = async () => {
     successor = await redis.master();
@@ -49,7 +47,7 @@ async function successorOf(master: SentinelNode, redis: Sentinels): Promise<Sent
   return successor!;
 }
 
-/** Whether no session is asked for there while the traffic goes on. */
+/** Whether this server gets no request for a session while the traffic goes on. */
 async function isLeftAlone(node: SentinelNode, traffic: Traffic): Promise<boolean> {
   await node.send("CONFIG", "RESETSTAT");
   await traffic.goesOn(200);
@@ -60,7 +58,7 @@ const ONE_OUTAGE = /^Redis is unavailable: .+\nRedis is back\n$/;
 
 interface Loss {
   lose: (node: SentinelNode) => unknown;
-  restore: (node: SentinelNode, redis: Sentinels) => unknown;
+  restore: (node: SentinelNode, redis: SpawnedSentinels) => unknown;
 }
 
 const losses: [how: string, Loss][] = [
@@ -77,7 +75,7 @@ for (const [how, { lose, restore }] of losses) {
     await redis.waitUntilReplicated();
     await lose(master);
 
-    await t.test("is over within seconds: page views are counted again", async () => {
+    await t.test("page views are counted again within seconds", async () => {
       await traffic.goesOn();
       assert.ok(traffic.refused > 0);
     });
@@ -85,7 +83,7 @@ for (const [how, { lose, restore }] of losses) {
     const successor = await successorOf(master, redis);
     await restore(master, redis);
 
-    await t.test("stays over when it returns: the server stays with the new master", async () => {
+    await t.test("the server stays with the new master when the old one returns", async () => {
       assert.equal(await isLeftAlone(master, traffic), true);
       assert.ok(await until(() => redis.follow(successor), REJOIN_LIMIT_MS), "It does not follow the new master");
       assert.equal(await isLeftAlone(master, traffic), true);
@@ -100,11 +98,11 @@ for (const [how, { lose, restore }] of losses) {
       assertAllThere(visitors),
     );
 
-    await t.test("is said once", () => {
+    await t.test("the outage is logged once", () => {
       assert.match(server.stderr(), ONE_OUTAGE);
     });
 
-    await t.test("does not keep a new server from its sessions, whichever Sentinel it is told of", async () => {
+    await t.test("a new server finds the sessions, whichever Sentinel it is given", async () => {
       for (const { port } of redis.sentinels) {
         const { url } = await serverOf(t, port).listening();
         await assertAllThere(visitors.slice(0, 20), url);
@@ -130,7 +128,7 @@ for (const [how, { lose, restore }] of losses) {
     assert.match(server.stderr(), ONE_OUTAGE);
   });
 
-  test(`every Sentinel ${how}: not one error while the master lives`, { timeout: TEST_LIMIT_MS }, async (t) => {
+  test(`every Sentinel ${how}: no request fails while the master lives`, { timeout: TEST_LIMIT_MS }, async (t) => {
     const { redis, server, url, visitors } = await openDemo(t, { sessions: 100 });
     const traffic = new Traffic(t, visitors);
     await traffic.goesOn();
@@ -157,7 +155,7 @@ test("a planned failover is followed, and nobody is signed out", { timeout: TEST
   await successorOf(master, redis);
   const hasFollowed = () => isLeftAlone(master, traffic);
   assert.ok(await until(hasFollowed, RECOVERY_LIMIT_MS), "The server stays with the old master");
-  assert.match(String(await master.send("INFO", "replication")), /role:master/); // so nothing but a Sentinel's word did it
+  assert.match(String(await master.send("INFO", "replication")), /role:master/); // so only the Sentinels told the server to leave it
   await traffic.stop();
   traffic.assertRight(t);
   await assertAllThere(visitors);
@@ -165,7 +163,7 @@ test("a planned failover is followed, and nobody is signed out", { timeout: TEST
   assert.doesNotMatch(server.stderr(), /unavailable[^]*unavailable/);
 });
 
-test("a write whose answer is lost is not sent again", { timeout: TEST_LIMIT_MS }, async (t) => {
+test("a write whose reply is lost is not sent again", { timeout: TEST_LIMIT_MS }, async (t) => {
   const { url, visitors, master } = await openDemo(t, { sessions: 100, downAfter: 60_000 });
   master.hang();
   const counting = Promise.all(visitors.map((visitor) => visitor.count(true)));
@@ -253,13 +251,13 @@ test(
 
 const here = (port: number, name = "mymaster") => `localhost:${port} \\(Sentinel of ${name}\\)`;
 
-async function assertOneLine(server: ReturnType<typeof spawnServer>, line: string) {
+async function assertOneLine(server: SpawnedServer, line: string) {
   const { code, stdout, stderr } = await server.end();
   assert.deepEqual([code, stdout], [1, ""], stderr);
   assert.match(stderr, new RegExp(`^${line}\\n$`));
 }
 
-test("the start ends with one line that names the place", { timeout: TEST_LIMIT_MS }, async (t) => {
+test("the start ends with one line that names host and port", { timeout: TEST_LIMIT_MS }, async (t) => {
   const { nodes, sentinels } = await spawnSentinels(t, { downAfter: 60_000 });
   const { port } = sentinels[0]!;
 

@@ -6,14 +6,14 @@ import { until } from "../wait.ts";
 
 export const WORKERS = 10;
 export const PAUSE_MS = 5;
-const ANSWER_LIMIT_MS = 5000; // about a second is promised, and the rest is for a busy machine
+const REPLY_LIMIT_MS = 5000; // about a second is promised, and the rest is for a busy machine
 const HALT_LIMIT_MS = 30_000;
 
 /** A session that nobody else uses, and what is known of it. */
 export class Visitor {
   readonly username: string;
   readonly browser: Browser;
-  /** Page views that are kept for certain, and that were asked for. */
+  /** Page views that Redis certainly has, and page views that were requested. */
   kept = 1;
   tried = 1;
 
@@ -35,7 +35,7 @@ export class Visitor {
     return this.#assertMine(await browser.get("/session?refresh=false"), this.kept);
   }
 
-  async look(isLossy: boolean): Promise<number> {
+  async read(isLossy: boolean): Promise<number> {
     return this.#judge(await this.browser.get("/session"), this.kept, isLossy);
   }
 
@@ -67,7 +67,7 @@ export class Visitor {
   }
 }
 
-/** So many visitors, each with a session. */
+/** Creates this many visitors, each with a session. */
 export async function logIn(url: string, count: number): Promise<Visitor[]> {
   const visitors = Array.from({ length: count }, (_, i) => new Visitor(url, `visitor-${i}`));
   for (let i = 0; i < count; i += WORKERS) {
@@ -76,14 +76,14 @@ export async function logIn(url: string, count: number): Promise<Visitor[]> {
   return visitors;
 }
 
-/** Page views and looks at all of the sessions, until it is told to stop. */
+/** Increments and reads all of the sessions until stop() is called. */
 export class Traffic {
   readonly wrong: string[] = [];
   readonly statuses = new Map<number, number>();
   slowest = 0;
   /** Page views that were counted. */
   counted = 0;
-  /** Set when a master is about to be lost, and with it what it has not handed on: nothing is kept for certain then. */
+  /** Set before a master is lost: from then on a page view may be lost, if no replica has it yet. */
   isLossy = false;
   readonly #stopping = new AbortController();
   readonly #workers: Promise<unknown>;
@@ -94,7 +94,7 @@ export class Traffic {
     this.#workers = Promise.all(shares.map((share) => this.#work(share)));
   }
 
-  /** Until so many more page views are counted. */
+  /** Waits until this many more page views are counted. */
   async goesOn(pageViews = 500, limit = HALT_LIMIT_MS): Promise<void> {
     const enough = this.counted + pageViews;
     assert.ok(await until(() => this.counted >= enough, limit), "The traffic has come to a halt");
@@ -111,7 +111,7 @@ export class Traffic {
       const isCounting = i % 3 > 0;
       const start = performance.now();
       try {
-        const status = await (isCounting ? visitor.count(this.isLossy) : visitor.look(this.isLossy));
+        const status = await (isCounting ? visitor.count(this.isLossy) : visitor.read(this.isLossy));
         this.statuses.set(status, (this.statuses.get(status) ?? 0) + 1);
         if (isCounting && status === 200) this.counted += 1;
       } catch (error) {
@@ -124,9 +124,9 @@ export class Traffic {
 
   assertRight(t: TestContext): void {
     const counts = Array.from(this.statuses, ([status, count]) => `${count} × ${status}`).join(", ");
-    t.diagnostic(`${counts}; slowest answer ${this.slowest.toFixed()} ms`);
+    t.diagnostic(`${counts}; slowest reply ${this.slowest.toFixed()} ms`);
     assert.deepEqual(this.wrong, []);
-    assert.ok(this.slowest < ANSWER_LIMIT_MS, `${this.slowest} ms`);
+    assert.ok(this.slowest < REPLY_LIMIT_MS, `${this.slowest} ms`);
   }
 
   get refused(): number {
