@@ -20,6 +20,8 @@ export interface KeyClock {
   left: number;
   /** Unix time in milliseconds. */
   now: number;
+  /** The same, by this machine's clock; undefined if the reply took so long that it is off by more than 10 ms. */
+  localNow: number | undefined;
 }
 
 const CLOCK_SCRIPT = defineScript(`
@@ -27,11 +29,15 @@ local time = redis.call("TIME")
 return { redis.call("PTTL", KEYS[1]), time[1] * 1000 + math.floor(time[2] / 1000) }
 `);
 
+const MAX_CLOCK_ERROR_MS = 10;
+
 /** The store, and what the page's countdown needs: the time left in milliseconds. */
 export class DemoStore extends UserSessions {
   async readClock(id: string): Promise<KeyClock> {
+    const sentAt = Date.now();
     const reply = await this.evaluate(CLOCK_SCRIPT, this.keyOf(id), ["clock"], this.startTimeLimit());
     const [left, now] = (reply as unknown[]).map(Number) as [number, number];
-    return { left, now };
+    const localNow = Date.now();
+    return { left, now, localNow: localNow - sentAt <= MAX_CLOCK_ERROR_MS ? localNow : undefined };
   }
 }

@@ -61,9 +61,9 @@ function isFlash(value: unknown): value is Flash {
 }
 
 function isLoggedCommand(value: unknown): value is LoggedCommand {
-  const { text, operation, args, outcome, conditions, ms, roundTrip } = value as Partial<LoggedCommand>;
+  const { text, operation, args, outcome, conditions, sentAt, ms, roundTrip } = value as Partial<LoggedCommand>;
   const areTexts = [text, operation, outcome, ...(args ?? [null]), ...(conditions ?? [])].every(isText);
-  return areTexts && Number.isFinite(ms) && Number.isFinite(roundTrip);
+  return areTexts && [sentAt, ms, roundTrip].every(Number.isFinite);
 }
 
 const isText = (value: unknown) => typeof value === "string";

@@ -24,8 +24,16 @@ export interface CommandView {
   steps: Pick<ScriptStep, "command" | "why" | "only">[];
 }
 
-/** `requests`: the click first, then the page load. `idleTtl` in seconds, if there is a session. */
-export function costOf(requests: RequestCost[], idleTtl: number | undefined): Cost {
+/** What the page load read of the session after the click. */
+export interface TimeLeft {
+  /** The idle timeout in seconds. */
+  idleTtl: number;
+  /** When it was last reset: Unix time in milliseconds, by this machine's clock; undefined if that is not known. */
+  resetAt: number | undefined;
+}
+
+/** `requests`: the click first, then the page load. `timeLeft`: undefined if there is no session. */
+export function costOf(requests: RequestCost[], timeLeft: TimeLeft | undefined): Cost {
   const roundTrips = requests.map(({ commands }) => Math.max(0, ...commands.map(({ roundTrip }) => roundTrip)));
   return {
     title: requests.map(({ request }) => request).join(", then "),
@@ -33,7 +41,7 @@ export function costOf(requests: RequestCost[], idleTtl: number | undefined): Co
     requests: requests.map(({ request, commands }, index) => ({
       title: `${request}: ${request === "POST /race" ? "see the race lab" : roundTripsText(roundTrips[index]!)}`,
       isOpen: index === 0,
-      commands: commands.map((command, place) => commandView(command, commands[place - 1], idleTtl)),
+      commands: commands.map((command, place) => commandView(command, commands[place - 1], timeLeft)),
     })),
   };
 }
@@ -46,11 +54,11 @@ function roundTripsText(count: number): string {
 function commandView(
   command: LoggedCommand,
   previous: LoggedCommand | undefined,
-  idleTtl: number | undefined,
+  timeLeft: TimeLeft | undefined,
 ): CommandView {
   const { text, ms, operation } = command;
   const isClock = operation === "clock";
-  const steps = isClock ? CLOCK_STEPS : scriptSteps(command, idleTtl);
+  const steps = isClock ? CLOCK_STEPS : scriptSteps(withConditions(command, timeLeft), timeLeft?.idleTtl);
   return {
     text,
     ms: `${ms.toFixed(2)} ms`,
@@ -59,6 +67,22 @@ function commandView(
     steps,
   };
 }
+
+/**
+ * The reply to an increment does not tell whether it reset the idle timeout, but the time left after it does. If something
+ * else has reset the timeout since, it stays unknown.
+ */
+export function withConditions(command: LoggedCommand, timeLeft: TimeLeft | undefined): LoggedCommand {
+  const { operation, outcome, sentAt, ms } = command;
+  const { idleTtl = 0, resetAt } = timeLeft ?? {};
+  // A timeout of one second is reset twice a second, which makes the script ask for more.
+  if (operation !== "increment" || outcome !== "done" || resetAt === undefined || idleTtl === 1) return command;
+  if (resetAt < sentAt - RESET_TOLERANCE_MS) return { ...command, conditions: [] };
+  if (resetAt <= sentAt + ms + RESET_TOLERANCE_MS) return { ...command, conditions: ["reset"] };
+  return command;
+}
+
+const RESET_TOLERANCE_MS = 10; // for rounding, and for the way of a reply
 
 /** What the demo itself asks, for the time left in milliseconds. A store need not. */
 const CLOCK_STEPS = [

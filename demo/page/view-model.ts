@@ -1,7 +1,7 @@
 import type { Device } from "../devices.ts";
 import type { RaceResult } from "../race-lab/race-lab.ts";
 import type { DemoSession, KeyClock } from "../store.ts";
-import { type Cost, costOf, type RequestCost } from "./costs.ts";
+import { type Cost, costOf, type RequestCost, type TimeLeft } from "./costs.ts";
 import { formField, type FormField, type Mistake, mistakeIn } from "./form-field.ts";
 import { NOTICES, type Notice } from "./notices.ts";
 
@@ -255,12 +255,12 @@ function durationText(seconds: number): string {
  * Both timeouts, by Redis' clock. The key expires at the one that comes first. If that is the absolute one, the idle one is
  * only known from `last_accessed_at`, which was written by the clock of some server: so it is kept within reason.
  */
-function clocksOf(session: DemoSession, { left, now }: KeyClock): Clock[] {
+function clocksOf(session: DemoSession, clock: KeyClock): Clock[] {
+  const { left, now } = clock;
   const idleTimeout = Number(session.session_ttl) * 1000;
   const deadline = Number(session.session_deadline) * 1000;
-  const isCapped = now + left > deadline - CLOCK_TOLERANCE_MS;
   const sinceAccess = now - Date.parse(session.last_accessed_at);
-  const idleLeft = isCapped ? Math.min(Math.max(left, idleTimeout - sinceAccess), idleTimeout) : left;
+  const idleLeft = isCapped(session, clock) ? Math.min(Math.max(left, idleTimeout - sinceAccess), idleTimeout) : left;
   const absoluteTimeout = Math.max(deadline - now, deadline - Date.parse(session.created_at));
   return [
     { id: "idle", name: "Idle timeout", left: idleLeft, of: idleTimeout, text: secondsText(idleLeft) },
@@ -275,6 +275,9 @@ function clocksOf(session: DemoSession, { left, now }: KeyClock): Clock[] {
 }
 
 const CLOCK_TOLERANCE_MS = 100;
+/** Whether the key expires at the absolute timeout. */
+const isCapped = ({ session_deadline }: DemoSession, { left, now }: KeyClock) =>
+  now + left > Number(session_deadline) * 1000 - CLOCK_TOLERANCE_MS;
 const secondsText = (ms: number) => `${Math.ceil(ms / 1000)} s`;
 
 function devicesView(devices: PageState["devices"], username: string): DevicesView {
@@ -304,9 +307,16 @@ function devicesNote(count: number, hasOthers: boolean, username: string): strin
 /** From `2026-04-08T12:34:56Z`. */
 const timeOfDay = (timestamp: string) => timestamp.slice(11, 19);
 
-function costsOf({ costs }: PageState, session: DemoSession | null): Cost[] {
+function costsOf({ costs, clock }: PageState, session: DemoSession | null): Cost[] {
   if (costs.length === 0) return [];
-  return [costOf(costs.toReversed(), session === null ? undefined : Number(session.session_ttl))];
+  return [costOf(costs.toReversed(), session === null || clock === undefined ? undefined : timeLeftOf(session, clock))];
+}
+
+/** If the absolute timeout comes first, the time left does not tell when the idle one was reset. */
+export function timeLeftOf(session: DemoSession, clock: KeyClock): TimeLeft {
+  const idleTtl = Number(session.session_ttl);
+  if (clock.localNow === undefined || isCapped(session, clock)) return { idleTtl, resetAt: undefined };
+  return { idleTtl, resetAt: clock.localNow - (idleTtl * 1000 - clock.left) };
 }
 
 /** With all ends that the session can have: the page's script knows which it was. The form offers the same again. */

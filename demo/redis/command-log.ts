@@ -6,6 +6,8 @@ import { describeScriptCall, type ScriptCall } from "./script-call.ts";
 export interface LoggedCommand extends ScriptCall {
   /** `EVALSHA increment session:V1StGXR8… page_views 1`: the operation stands for the script and the number of keys. */
   text: string;
+  /** When it was sent: Unix time in milliseconds, by this machine's clock. */
+  sentAt: number;
   /** Milliseconds from sending the command to its reply. */
   ms: number;
   /** Commands that waited for their replies at the same time share a round trip; the first is 1. */
@@ -61,7 +63,8 @@ export class CommandLog implements RedisScripting {
     if (this.commands.length === MAX_COMMANDS) return;
     const call = describeScriptCall(options.arguments, reply);
     const text = [name, call.operation, ...options.keys.slice(0, 1), ...call.args].map(shorten).join(" ");
-    this.commands.push({ ...call, text, ms: Math.round((performance.now() - start) * 100) / 100, roundTrip });
+    const ms = Math.round((performance.now() - start) * 100) / 100;
+    this.commands.push({ ...call, text, sentAt: Math.round(Date.now() - ms), ms, roundTrip });
   }
 }
 

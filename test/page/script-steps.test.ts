@@ -3,6 +3,9 @@ import { after, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createClient } from "redis";
 import { isOperation, OPERATIONS, type Operation, scriptSteps } from "../../demo/page/script-steps.ts";
+import { withConditions } from "../../demo/page/costs.ts";
+import { timeLeftOf } from "../../demo/page/view-model.ts";
+import { DemoStore } from "../../demo/store.ts";
 import { CommandLog } from "../../demo/redis/command-log.ts";
 import type { Condition } from "../../demo/redis/script-call.ts";
 import { createScriptView, lineOf } from "../../demo/page/script-page.ts";
@@ -165,6 +168,29 @@ describe("what the page says the script does is what Redis' MONITOR shows", () =
         const commands = await commandsInside(() => store.getSession(id, { refreshTtl }));
         assertSame(commands, scriptSteps(log.commands.at(-1)!));
       }
+    }
+  });
+
+  test("for an increment, from the time left after it alone", { timeout: 60_000 }, async () => {
+    const log = new CommandLog(redis);
+    const store = new DemoStore({ redis: log, prefix: newPrefix(), ttl: 100, absoluteTtl: 1000 });
+    const id = await store.createSession({ page_views: 1 });
+    const key = store.keyOf(id);
+    for (const [ttlBefore, expected] of [
+      [50_000, ["reset"]],
+      [99_500, []],
+    ] as const) {
+      let shown;
+      do {
+        await redis.multi().hSet(key, "last_accessed_at", "2001-02-03T04:05:06Z").pExpire(key, ttlBefore).exec();
+        log.commands.length = 0;
+        const commands = await commandsInside(() => store.incrementField(id, "page_views"));
+        const increment = log.commands[0]!;
+        const session = await store.getSession(id, { refreshTtl: false });
+        assert.ok(session);
+        shown = withConditions(increment, timeLeftOf(session, await store.readClock(id)));
+        if (shown.conditions !== null) assertSame(commands, scriptSteps(shown, 100));
+      } while (String(shown.conditions) !== String(expected)); // if Redis or this process is slow, it is not known
     }
   });
 
