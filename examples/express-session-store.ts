@@ -1,5 +1,5 @@
 /**
- * For applications that stay with express-session: a store for it, on top of `session-store.ts`. Copy both files.
+ * For applications that keep express-session: a store for it that uses `session-store.ts`. Copy both files.
  *
  *     const store = new ExpressSessionStore({ redis, ttl: 1800 });
  *     app.use(session({ store, secret, resave: false, saveUninitialized: false }));
@@ -8,7 +8,7 @@
  * timeout; and an error within a second if Redis does not reply.
  *
  * What you do not get: express-session reads a session as a whole and saves it as a whole. If two requests change the
- * same session at the same time, one of the changes is lost. Where that matters, use `RedisSessionStore` directly.
+ * same session at the same time, one change is lost. If that matters, use `RedisSessionStore` directly.
  *
  * A key in Redis contains the SHA-256 digest of the session ID, so the ID may be any text.
  */
@@ -150,7 +150,7 @@ export class ExpressSessionStore extends session.Store {
     return { digest, id: id === undefined ? undefined : (JSON.parse(id) as string), sessionData };
   }
 
-  /** Finds the sessions of exactly this prefix: not those of a longer one. Some may come twice. */
+  /** Finds the sessions of this prefix, and not those of a longer one. `SCAN` may return a key twice. */
   async *#scan(): AsyncGenerator<StoredSession> {
     const prefix = this.#sessions.keyOf("");
     const pattern = prefix.replaceAll(/[\\*?[\]]/g, String.raw`\$&`) + "?".repeat(DIGEST_LENGTH);
@@ -174,7 +174,7 @@ interface StoredSession {
   sessionData: SessionData;
 }
 
-/** Writes fields, and lets the session end in so many milliseconds, but not after its deadline. */
+/** Writes fields, and sets the milliseconds until the session ends, but never later than its deadline. */
 const SAVE_SCRIPT = defineScript(`
 local deadline = redis.call("HMGET", KEYS[1], "session_deadline")[1]
 if not deadline then return false end
@@ -184,7 +184,7 @@ redis.call("PEXPIREAT", KEYS[1], deadline * 1000, "LT")
 return 1
 `);
 
-/** Sessions whose IDs, here digests of IDs, are chosen by the caller, and whose idle timeouts count in milliseconds. */
+/** Sessions whose IDs (here, digests of IDs) the caller chooses, and whose idle timeouts are in milliseconds. */
 class IdentifiedSessions extends RedisSessionStore<Fields> {
   async createWithId(id: string, data: Partial<Record<keyof Fields, string | undefined>>): Promise<void> {
     await this.create(id, this.newFields(data, {}), this.startTimeLimit());
@@ -202,7 +202,7 @@ class IdentifiedSessions extends RedisSessionStore<Fields> {
   }
 }
 
-/** It has the form of a session ID. JSON, because only so a lone surrogate differs from others in UTF-8. */
+/** Returns a digest, which has the form of a session ID. JSON, because UTF-8 cannot tell lone surrogates apart. */
 function digestOf(id: string): string {
   return createHash("sha256").update(JSON.stringify(id)).digest("base64url");
 }

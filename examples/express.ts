@@ -2,6 +2,8 @@
  * Sessions in Express 5, with a Redis at localhost:6379 or at REDIS_URL:
  *
  *     npx tsx examples/express.ts
+ *
+ * It needs the packages `redis` and `express`.
  */
 import express, { type NextFunction, type Request, type Response } from "express";
 import { createClient } from "redis";
@@ -110,7 +112,7 @@ const server = app.listen(Number(PORT), (error) => {
   console.log(`Listening on http://localhost:${PORT}`);
 });
 
-/** Replies to the requests under way and closes the connection to Redis. Nothing is left to do then: the process ends. */
+/** Replies to the requests under way and closes the connection to Redis. Then the process ends by itself. */
 function stop() {
   server.close(() => redis.destroy());
   setInterval(() => server.closeIdleConnections(), 100).unref(); // close() closes only those that are idle already

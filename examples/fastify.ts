@@ -2,6 +2,8 @@
  * Sessions in Fastify 5, with a Redis at localhost:6379 or at REDIS_URL:
  *
  *     npx tsx examples/fastify.ts
+ *
+ * It needs the packages `redis` and `fastify`.
  */
 import fastify, { type FastifyReply, type FastifyRequest } from "fastify";
 import { createClient } from "redis";
@@ -110,7 +112,7 @@ app.setErrorHandler((error: Partial<HttpError & { code: string }>, _request, rep
 await app.listen({ port: Number(PORT) });
 console.log(`Listening on http://localhost:${PORT}`);
 
-/** Replies to the requests under way and closes the connection to Redis. Nothing is left to do then: the process ends. */
+/** Replies to the requests under way and closes the connection to Redis. Then the process ends by itself. */
 const stop = () => app.close(() => redis.destroy());
 process.once("SIGTERM", stop).once("SIGINT", stop);
 

@@ -2,6 +2,8 @@
  * Sessions in Hono 4 on Node, with a Redis at localhost:6379 or at REDIS_URL:
  *
  *     npx tsx examples/hono.ts
+ *
+ * It needs the packages `redis`, `hono` and `@hono/node-server`.
  */
 import type { Server } from "node:http";
 import { serve } from "@hono/node-server";
@@ -107,7 +109,7 @@ const server = serve({ fetch: app.fetch, port: Number(PORT) }, () => {
   console.log(`Listening on http://localhost:${PORT}`);
 }) as Server;
 
-/** Replies to the requests under way and closes the connection to Redis. Nothing is left to do then: the process ends. */
+/** Replies to the requests under way and closes the connection to Redis. Then the process ends by itself. */
 function stop() {
   server.close(() => redis.destroy());
   setInterval(() => server.closeIdleConnections(), 100).unref(); // close() closes only those that are idle already

@@ -54,7 +54,7 @@ const COOKIE = { originalMaxAge: null, expires: null, httpOnly: true, path: "/" 
 const HOUR_MS = 3_600_000;
 
 describe("the store of express-session", () => {
-  test("returns what was set, cookie and all, and nothing for an ID that it does not know", async () => {
+  test("get returns what was set, including the cookie, and nothing for an unknown ID", async () => {
     const { get, set } = openStore();
     const data = { cookie: COOKIE, user: { name: "andrew", roles: ["reader"] }, count: 1, none: null };
     await set("a", data);
@@ -62,7 +62,7 @@ describe("the store of express-session", () => {
     assert.equal(await get("b"), undefined);
   });
 
-  test("replaces the whole session with every set", async () => {
+  test("set replaces the whole session", async () => {
     const { get, set } = openStore();
     await set("a", { cookie: COOKIE, first: 1 });
     await set("a", { cookie: COOKIE, second: 2 });
@@ -75,7 +75,7 @@ describe("the store of express-session", () => {
     assert.deepEqual(await get("a"), { count: 1 });
   });
 
-  test("takes IDs of any form", async () => {
+  test("accepts IDs of any form", async () => {
     const { get, set, destroy, all } = openStore();
     const ids = [
       "",
@@ -101,7 +101,7 @@ describe("the store of express-session", () => {
     for (const id of ids) assert.equal(await get(id), undefined, JSON.stringify(id));
   });
 
-  test("takes data with names of any form", async () => {
+  test("accepts field names of any form", async () => {
     const { get, set } = openStore();
     const data = JSON.parse(
       `{"cookie":${JSON.stringify(COOKIE)},"__proto__":{"admin":true},"ttl":1,"id":2,"\\ud800":3}`,
@@ -110,7 +110,7 @@ describe("the store of express-session", () => {
     assert.equal(JSON.stringify(sorted(await get("a"))), JSON.stringify(sorted(data as Data)));
   });
 
-  test("touch renews the cookie's expiry, which get then shows, and changes nothing else", async () => {
+  test("touch resets the cookie's expiry, which get returns, and changes nothing else", async () => {
     const { get, set, touch, onlyKey } = openStore();
     await set("a", { cookie: { ...COOKIE, expires: inMs(60_000) }, count: 1 });
     const expires = inMs(HOUR_MS);
@@ -126,7 +126,7 @@ describe("the store of express-session", () => {
     assert.deepEqual(await keys(), []);
   });
 
-  test("destroy ends a session, and is no error without one", async () => {
+  test("destroy deletes a session, and is not an error if there is none", async () => {
     const { get, set, destroy } = openStore();
     await set("a", { cookie: COOKIE });
     await destroy("a");
@@ -134,7 +134,7 @@ describe("the store of express-session", () => {
     assert.equal(await get("a"), undefined);
   });
 
-  test("a plain set after a destroy creates the session again, as the documentation of set says", async () => {
+  test("set with a plain object after destroy creates the session again, as the documentation of set says", async () => {
     const { get, set, destroy } = openStore();
     const data = { cookie: COOKIE, count: 1 };
     await set("a", data);
@@ -143,7 +143,7 @@ describe("the store of express-session", () => {
     assert.deepEqual(await get("a"), data);
   });
 
-  test("all, length and clear see the sessions of this store, and of no other, whatever its prefix", async () => {
+  test("all, length and clear find the sessions of this store, and of no other, whatever its prefix", async () => {
     const base = newPrefix();
     const prefixes = [
       base,
@@ -169,7 +169,7 @@ describe("the store of express-session", () => {
     assert.deepEqual(lengths, [0, 2, 3, 0, 5, 6, 7]);
   });
 
-  test("all, length and clear see every one of many sessions once", async () => {
+  test("all, length and clear find each of many sessions once", async () => {
     const { set, all, length, clear, keys } = openStore();
     for (let i = 0; i < 2000; i += 50) {
       await Promise.all(Array.from({ length: 50 }, async (_, n) => set(String(i + n), { cookie: COOKIE, n })));
@@ -180,12 +180,12 @@ describe("the store of express-session", () => {
     assert.deepEqual(await keys(), []);
   });
 
-  test("all has only what it found: no inherited names", async () => {
+  test("all returns an object without inherited properties", async () => {
     const { all } = openStore();
     assert.equal((await all())["constructor"], undefined);
   });
 
-  test("a session ends with its cookie, to the millisecond, and no touch brings it back", async () => {
+  test("a session ends with its cookie, to the millisecond, and touch does not bring it back", async () => {
     const { get, set, touch, length, all, keys } = openStore();
     const expires = inMs(300);
     await set("a", { cookie: { ...COOKIE, expires } });
@@ -243,7 +243,7 @@ describe("the store of express-session", () => {
     assert.deepEqual(Object.values(await all()), [{ cookie: COOKIE, count: 1 }]);
   });
 
-  test("a session of a megabyte is too large, and maxWriteBytes says what is", async () => {
+  test("a session may have at most a megabyte, or as many bytes as maxWriteBytes says", async () => {
     await openStore().set("a", { cookie: COOKIE, text: "x".repeat(1_000_000) });
     await assert.rejects(openStore().set("a", { cookie: COOKIE, text: "x".repeat(1_048_577) }), RangeError);
     await assert.rejects(
@@ -252,14 +252,14 @@ describe("the store of express-session", () => {
     );
   });
 
-  test("data that JSON cannot hold is an error of set, not of the process", async () => {
+  test("data that JSON cannot represent is an error of set, and does not end the process", async () => {
     const circular: Data = { cookie: COOKIE };
     circular["self"] = circular;
     await assert.rejects(openStore().set("a", circular), TypeError);
     await assert.rejects(openStore().set("a", { cookie: COOKIE, big: 1n }), TypeError);
   });
 
-  test("operations without a callback do their work", async () => {
+  test("every operation can be called without a callback", async () => {
     const { store, get } = openStore();
     store.set("a", { cookie: COOKIE, count: 1 });
     assert.ok(await until(async () => (await get("a")) !== undefined));
@@ -281,7 +281,7 @@ describe("the store of express-session", () => {
     }
   });
 
-  test("scans with a pool, and says so where it cannot scan", { skip: isCluster }, async () => {
+  test("all, length and clear accept a pool, and reject a client that cannot scan", { skip: isCluster }, async () => {
     const pool = createClientPool({ socket: { host, port } });
     await pool.connect();
     const { set, length } = openStore({ redis: pool });
@@ -313,7 +313,7 @@ describe("an application with express-session", () => {
     assert.equal(await store.length(), 1);
   });
 
-  test("a log-out stays a log-out when a slow request saves the session afterwards", async () => {
+  test("a slow request that saves its session after a log-out does not bring it back", async () => {
     for (const slow of ["/slow-change", "/slow-save", "/slow-touch"]) {
       const { browser, store, release } = await openApplication();
       await browser.post("/count");
@@ -337,7 +337,7 @@ describe("an application with express-session", () => {
     assert.equal(await store.length(), 0);
   });
 
-  test("a session that is read moves its cookie's expiry", async () => {
+  test("reading a session resets its cookie's expiry", async () => {
     const { browser, store } = await openApplication({ maxAge: HOUR_MS });
     await browser.post("/count");
     const [first] = Object.values(await store.all());
@@ -347,7 +347,7 @@ describe("an application with express-session", () => {
     assert.ok(expiry(second) > expiry(first));
   });
 
-  test("Redis is unavailable: the error reaches the application, and nobody is signed out", async () => {
+  test("if Redis is unavailable, the application gets the error, and nobody is signed out", async () => {
     const client = await connect();
     const { browser } = await openApplication({}, { redis: client });
     await browser.post("/count");

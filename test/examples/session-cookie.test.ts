@@ -52,7 +52,7 @@ async function exchange<Result>(
 }
 
 describe("the session of a request", () => {
-  test("a request without a cookie has no session, and asks for no cookie", async () => {
+  test("a request without a cookie has no session, and sets no cookie", async () => {
     const browser = new TestBrowser();
     const { result, setCookies } = await exchange(browser, (session) => session.read({ clearIfGone: true }));
     assert.equal(result, null);
@@ -70,7 +70,7 @@ describe("the session of a request", () => {
     assert.equal(result?.cart_items, 2);
   });
 
-  test("what a request has written, it can read", async () => {
+  test("a request can read what it has written", async () => {
     const { session } = new TestBrowser().send();
     await session.write({ cart_items: 1 });
     assert.equal((await session.read())?.cart_items, 1);
@@ -105,7 +105,7 @@ describe("the session of a request", () => {
     }
   });
 
-  test("a page load with a live session leaves the cookie alone", async () => {
+  test("a page load with a live session does not change the cookie", async () => {
     const browser = new TestBrowser();
     await exchange(browser, (session) => session.write({ cart_items: 1 }));
     const { setCookies } = await exchange(browser, (session) => session.read({ clearIfGone: true }));
@@ -134,7 +134,7 @@ describe("log-in", () => {
     assert.equal(await store.getSession(oldId), null);
   });
 
-  test("does not let another user's rights survive", async () => {
+  test("does not keep the rights of another user", async () => {
     const browser = new TestBrowser();
     await exchange(browser, (session) => session.logIn({ username: "admin", admin: true }));
     const oldId = browser.id;
@@ -143,7 +143,7 @@ describe("log-in", () => {
     assert.equal(await store.getSession(oldId), null);
   });
 
-  test("takes the values of the log-in over those that are kept", async () => {
+  test("prefers the values of the log-in to those that are kept", async () => {
     const browser = new TestBrowser();
     await exchange(browser, (session) => session.write({ cart_items: 3, admin: true }));
     const data = { username: "andrew", cart_items: 0, admin: null };
@@ -162,7 +162,7 @@ describe("log-in", () => {
     assert.ok(session.session_deadline > Date.now() / 1000 + 500);
   });
 
-  test("creates a session if the cookie opens none", async () => {
+  test("creates a session if that of the cookie is gone, or the cookie holds no ID", async () => {
     for (const id of [DEAD_ID, "not an ID", "", '"; Path=/x']) {
       const browser = new TestBrowser();
       browser.cookies.set("sid", id);
@@ -217,7 +217,7 @@ describe("log-out", () => {
     assert.equal(await store.getSession(id), null);
   });
 
-  test("is no error without a session", async () => {
+  test("is not an error without a session", async () => {
     for (const id of [undefined, DEAD_ID]) {
       const browser = new TestBrowser();
       if (id !== undefined) browser.cookies.set("sid", id);
@@ -228,7 +228,7 @@ describe("log-out", () => {
 });
 
 describe("without Redis", () => {
-  test("every operation rejects and leaves the cookie alone", async () => {
+  test("every operation rejects and does not change the cookie", async () => {
     const client = await connect();
     const lost = new RedisSessionStore({ redis: client, fields });
     client.destroy();
@@ -279,7 +279,7 @@ describe("the cookie", () => {
     }
   });
 
-  test("is read as the package cookie reads it, whatever else the header holds", () => {
+  test("is read as the package cookie reads it, whatever else the header contains", () => {
     const names = fc.constantFrom("sid", "SID", "xsid", "__Host-sid", "", "sid.", "a b");
     const values = fc.oneof(fc.stringMatching(/^[A-Za-z0-9_-]{0,43}$/), fc.constantFrom("", "=", "a=b", " x", "x "));
     const pair = fc.oneof(
@@ -334,12 +334,12 @@ describe("a cross-site request", () => {
     [true, { origin: "https://example.com", host: "[" }],
   ];
   for (const [expected, headers] of cases) {
-    test(`is ${expected ? "recognized" : "not seen"} in ${JSON.stringify(headers)}`, () => {
+    test(`is ${expected ? "recognized" : "not reported"} in ${JSON.stringify(headers)}`, () => {
       assert.equal(isCrossSite(headers), expected);
     });
   }
 
-  test("is told apart whatever the headers hold, without an exception", () => {
+  test("is recognized whatever the headers contain, without an exception", () => {
     const text = fc.option(fc.oneof(fc.string(), fc.webUrl(), fc.domain()), { nil: undefined });
     const headers = fc.record({ host: text, origin: text, "sec-fetch-site": text });
     fc.assert(
