@@ -6,8 +6,8 @@ import { SECURITY_HEADERS } from "./security-headers.ts";
 const CLOSE_LIMIT_MS = 1000;
 
 /**
- * Replies to what is not an HTTP request, or to one that never ends: Node passes on such a connection as it is, so the
- * reply is written here byte by byte.
+ * Replies to data that is not an HTTP request, or to a request that was not complete in time. Node has no response object
+ * for these, so this writes the whole reply to the socket.
  */
 export function replyToClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (!socket.writable || error.code === "ECONNRESET") {
@@ -19,7 +19,7 @@ export function replyToClientError(error: NodeJS.ErrnoException, socket: Duplex)
   const lines = [...SECURITY_HEADERS, ...headers, "Content-Length", String(body.length), "Connection", "close"]
     .map((text, index) => (index % 2 === 0 ? `${text}: ` : `${text}\r\n`))
     .join("");
-  setTimeout(() => socket.destroy(), CLOSE_LIMIT_MS).unref(); // the client may keep its side open, but not for long
+  setTimeout(() => socket.destroy(), CLOSE_LIMIT_MS).unref(); // if the client does not close its side
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines}\r\n${body.toString()}`);
 }
 

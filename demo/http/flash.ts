@@ -9,7 +9,7 @@ export interface Flash {
   /** `POST /increment` */
   request: string;
   commands: readonly LoggedCommand[];
-  /** How a race came out. */
+  /** The result of a race. */
   race?: RaceResult | undefined;
 }
 

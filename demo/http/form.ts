@@ -3,7 +3,7 @@ import readBody from "raw-body";
 import { HttpError } from "./http-error.ts";
 
 const MAX_BODY = 16 * 1024; // bytes
-const MAX_USERNAME = 40; // code points: what people take for characters, or nearly so
+const MAX_USERNAME = 40; // code points
 
 /** Reads an HTML form from the request's body. A request without a body is an empty form. */
 export async function readForm(request: IncomingMessage, response: ServerResponse): Promise<URLSearchParams> {
@@ -31,7 +31,7 @@ export function hasBody({ headers }: IncomingMessage): boolean {
 
 const tooLarge = () => new HttpError(413, `The body must be at most ${MAX_BODY} bytes.`);
 
-/** The TTL in seconds. The last of several counts: a button with a TTL of its own follows the box where one is typed. */
+/** The TTL in seconds. If there are several, the last one counts: a button that sets a TTL comes after the text field. */
 export function ttlIn(form: URLSearchParams, maxTtl: number): number {
   const ttl = wholeNumberIn(lastIn(form, "ttl"));
   if (ttl < 1) throw new HttpError(400, "TTL must be a whole number greater than 0.", { field: "ttl" });
@@ -39,7 +39,7 @@ export function ttlIn(form: URLSearchParams, maxTtl: number): number {
   return ttl;
 }
 
-/** The absolute timeout in seconds; that of the server if the form names none. */
+/** The absolute timeout in seconds. Default: the server's. */
 export function absoluteTtlIn(form: URLSearchParams, serverAbsoluteTtl: number): number {
   const text = form.get("absolute_ttl");
   if (text === null) return serverAbsoluteTtl;
@@ -61,7 +61,7 @@ export function roundsIn(form: URLSearchParams): number {
 
 export const lastIn = (form: URLSearchParams, field: string) => form.getAll(field).at(-1);
 
-/** Digits only, other than `Number`, which takes `1e3` and `0x10`; 0 for anything else. */
+/** Takes digits only, while `Number` also takes `1e3` and `0x10`. Returns 0 for anything else. */
 const wholeNumberIn = (text = "") => (/^\d+$/.test(text) ? Number(text) : 0);
 
 export function usernameIn(form: URLSearchParams): string {

@@ -21,9 +21,9 @@ export interface HandlerDependencies {
   flashCookie: FlashCookie;
   page: Page;
   redis: Pick<Redis, "ping">;
-  /** Seconds: the idle timeout of a session for which none is chosen. */
+  /** The idle timeout in seconds, for sessions that are created without one. */
   ttl: number;
-  /** Seconds: the absolute timeout of a session for which none is chosen, and the largest of both timeouts. */
+  /** The absolute timeout in seconds, for sessions that are created without one. No timeout may be longer. */
   absoluteTtl: number;
 }
 
@@ -45,7 +45,7 @@ export class Handlers {
     this.#dependencies = dependencies;
   }
 
-  /** A page load uses the session, and shows the notice of the last form; with `?refresh=false` it only looks. */
+  /** Resets the idle timeout and shows the notice of the last form, once. With `?refresh=false` it does neither. */
   async showPage(context: RequestContext): Promise<Reply> {
     const { sessionCookie, flashCookie } = this.#dependencies;
     const { sessionId, flash } = context;
@@ -67,14 +67,12 @@ export class Handlers {
     const { store, sessionId } = context;
     const session = await store.getSession(sessionId, { refreshTtl: refreshesTtl(context) });
     if (sessionId === undefined || session === null) return jsonReply({ authenticated: false, session: null });
+    const json = toJson(sessionId, session);
     const devices = await this.#devicesOf(context, session);
-    return jsonReply({
-      ...toJson(sessionId, session),
-      ...(Array.isArray(devices) && { sessions: devices.slice(0, MAX_DEVICES) }),
-    });
+    return jsonReply(Array.isArray(devices) ? { ...json, sessions: devices.slice(0, MAX_DEVICES) } : json);
   }
 
-  /** A mistake in a form that a browser sent is shown on the page, where it can be corrected. */
+  /** Shows a mistake in a form on the page, where it can be corrected, if a browser sent the form. */
   async handleForm(context: RequestContext, handler: Handler): Promise<Reply> {
     try {
       return await handler(context);
@@ -85,21 +83,21 @@ export class Handlers {
     }
   }
 
-  /** A session that the browser already had is ended, once there is a new one. */
+  /** Deletes the session that the browser had before, after the new one has been created. */
   async logIn(context: RequestContext): Promise<Reply> {
     const { store, form, sessionId } = context;
     const username = usernameIn(form);
     const absoluteTtl = absoluteTtlIn(form, this.#dependencies.absoluteTtl);
     const ttl = form.has("ttl") ? ttlIn(form, absoluteTtl) : Math.min(this.#dependencies.ttl, absoluteTtl);
     const options = { user: username, ttl, absoluteTtl };
-    const id = await store.createSession({ username, page_views: 1 }, options).catch(toLogInError);
+    const id = await store.createSession({ username, page_views: 1 }, options).catch(throwLogInError);
     await store.deleteSession(sessionId);
     return this.#reply(context, true, { id, notice: "started", headers: this.#setSessionCookie(id) });
   }
 
   async increment(context: RequestContext): Promise<Reply> {
     const id = requireSessionId(context);
-    const incremented = context.store.incrementField(id, "page_views").catch(toConflict);
+    const incremented = context.store.incrementField(id, "page_views").catch(throwIncrementError);
     return this.#reply(context, incremented, { id, notice: "counted", json: (page_views) => ({ page_views }) });
   }
 
@@ -126,7 +124,7 @@ export class Handlers {
       : jsonReply({ authenticated: false }, 200, headers);
   }
 
-  /** Does not reset the session's idle timeout: a page may ask each second. */
+  /** Does not reset the idle timeout, because a page may ask each second. */
   async listSessions(context: RequestContext): Promise<Reply> {
     const { id, user } = await requireSession(context, { refreshTtl: false });
     return jsonReply({ sessions: await listDevices(context.store, id, user, MAX_LISTED) });
@@ -218,7 +216,7 @@ export class Handlers {
   }
 }
 
-/** How many of a user's sessions are listed: anybody can be a guest, and log in any number of times. */
+/** The most sessions in one list: many people may be logged in as Guest. */
 const MAX_LISTED = 1000;
 
 /** The part of the page with the list of the user's sessions. */
@@ -237,21 +235,21 @@ function requireSessionId({ sessionId }: RequestContext): string {
   return sessionId;
 }
 
-/** The session of a request. Its user is undefined if it was not this demo that wrote it. */
-async function requireSession(context: RequestContext, options = {}) {
+/** The session of a request. Its user is undefined if another program created it. */
+async function requireSession(context: RequestContext, options: { refreshTtl?: boolean } = {}) {
   const id = requireSessionId(context);
   const session = await context.store.getSession(id, options);
   if (session === null) throw sessionExpired();
   return { id, user: session.session_user };
 }
 
-function toLogInError(error: unknown): never {
+function throwLogInError(error: unknown): never {
   if (!(error instanceof SessionRevokedError)) throw error;
   throw new HttpError(409, "Your sessions were ended while you logged in. Log in again.");
 }
 
-/** Somebody else made `page_views` text, or the largest number there is. */
-function toConflict(error: unknown): never {
+/** Another program wrote text to `page_views`, or the largest number that it can hold. */
+function throwIncrementError(error: unknown): never {
   if (error instanceof TypeError || error instanceof RangeError) {
     throw new HttpError(409, "page_views does not hold a number that can be incremented.");
   }

@@ -1,11 +1,11 @@
 interface HttpErrorOptions {
   /** Name, value, name, value …, as in a reply. */
   headers?: string[];
-  /** The form field that the sentence is about: the page shows it there. */
+  /** The form field that the sentence is about. The page shows it beside that field. */
   field?: string;
 }
 
-/** A reply other than the one that was asked for. Thrown wherever the reason is found; `demo/http/server.ts` replies with it. */
+/** An error reply: its status, and a sentence for the client. Thrown where the cause is found, sent by `error-reply.ts`. */
 export class HttpError extends Error {
   readonly status: number;
   readonly headers: string[];

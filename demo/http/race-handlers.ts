@@ -27,7 +27,7 @@ export class RaceHandlers {
     return wantsHtml ? this.#redirectToLab(race) : jsonReply(race);
   }
 
-  /** For the page's script, which lets people take one step after the other. */
+  /** One step of a race, for the page's script: a visitor runs it step by step. */
   async takeStep({ form }: RequestContext): Promise<Reply> {
     const step = form.get("step");
     if (step === "start") return jsonReply({ id: await this.#lab.start() });

@@ -21,14 +21,14 @@ export const htmlReply = (html: string, status = 200, headers: string[] = []): R
   body: html,
 });
 
-/** To the page, after a form. `part`: the query and the fragment. */
+/** Redirects to the page, after a form. `part` is the query and the fragment of its address. */
 export const redirectHome = (headers: string[], part = ""): Reply => ({
   status: 303,
   headers: ["Location", `/${part}`, ...NO_STORE, ...headers],
   body: "",
 });
 
-/** A file that the page links, with a version in its address: a browser may keep it. */
+/** A file that the page links. A browser may cache it, because its address contains its version. */
 export const assetReply = ({ type, content }: { type: string; content: Buffer }): Reply => ({
   status: 200,
   headers: ["Content-Type", type, ...ONE_HOUR],

@@ -1,39 +1,59 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Asset } from "../page/assets.ts";
+import { assertSameSite } from "./cross-site.ts";
+import { readForm } from "./form.ts";
 import type { Handler, Handlers } from "./handlers.ts";
 import { HttpError } from "./http-error.ts";
 import type { RaceHandlers } from "./race-handlers.ts";
-import { assetReply } from "./reply.ts";
+import { assetReply, type Reply } from "./reply.ts";
+import { type ContextDependencies, createRequestContext, pathOf } from "./request-context.ts";
 
 /** The handler of a path for each method. HEAD is GET: Node leaves the body out. */
 type Route = Partial<Record<"GET" | "POST", Handler>>;
 
-/** Which handler replies to which request. */
+/** Finds the handler of a request and calls it. */
 export class Router {
+  readonly #handlers: Handlers;
   readonly #routes: Map<string, Route>;
+  readonly #contextDependencies: ContextDependencies;
 
-  constructor(handlers: Handlers, raceHandlers: RaceHandlers, assets: Asset[]) {
-    const form = (handle: Handler): Route => ({ POST: (context) => handlers.handleForm(context, handle) });
+  constructor(
+    handlers: Handlers,
+    raceHandlers: RaceHandlers,
+    assets: Asset[],
+    contextDependencies: ContextDependencies,
+  ) {
+    this.#handlers = handlers;
+    this.#contextDependencies = contextDependencies;
     this.#routes = new Map<string, Route>([
       ["/", { GET: (context) => handlers.showPage(context) }],
       ["/session", { GET: (context) => handlers.showSession(context) }],
       ["/script", { GET: (context) => handlers.showScript(context) }],
-      ["/login", form((context) => handlers.logIn(context))],
-      ["/increment", form((context) => handlers.increment(context))],
-      ["/ttl", form((context) => handlers.changeTtl(context))],
-      ["/rotate", form((context) => handlers.rotate(context))],
-      ["/logout", form((context) => handlers.logOut(context))],
+      ["/login", { POST: (context) => handlers.logIn(context) }],
+      ["/increment", { POST: (context) => handlers.increment(context) }],
+      ["/ttl", { POST: (context) => handlers.changeTtl(context) }],
+      ["/rotate", { POST: (context) => handlers.rotate(context) }],
+      ["/logout", { POST: (context) => handlers.logOut(context) }],
       ["/sessions", { GET: (context) => handlers.listSessions(context) }],
-      ["/sessions/end", form((context) => handlers.endSession(context))],
-      ["/sessions/end-others", form((context) => handlers.endOtherSessions(context))],
-      ["/race", form((context) => raceHandlers.race(context))],
+      ["/sessions/end", { POST: (context) => handlers.endSession(context) }],
+      ["/sessions/end-others", { POST: (context) => handlers.endOtherSessions(context) }],
+      ["/race", { POST: (context) => raceHandlers.race(context) }],
       ["/race/step", { POST: (context) => raceHandlers.takeStep(context) }],
       ["/healthz", { GET: (context) => handlers.checkHealth(context) }],
       ...assets.map((asset): [string, Route] => [asset.path, { GET: () => assetReply(asset) }]),
     ]);
   }
 
+  async reply(request: IncomingMessage, response: ServerResponse): Promise<Reply> {
+    const handler = this.#find(request.method, pathOf(request));
+    if (request.method !== "POST") return handler(createRequestContext(request, NO_FORM, this.#contextDependencies));
+    assertSameSite(request); // before the body is read
+    const form = await readForm(request, response);
+    return this.#handlers.handleForm(createRequestContext(request, form, this.#contextDependencies), handler);
+  }
+
   /** Throws a 404 or, with the methods that are allowed, a 405. */
-  find(method: string | undefined, path: string): Handler {
+  #find(method: string | undefined, path: string): Handler {
     const route = this.#routes.get(path);
     if (route === undefined) throw new HttpError(404, "There is nothing at this address.");
     const handler = method === "POST" ? route.POST : method === "GET" || method === "HEAD" ? route.GET : undefined;
@@ -42,3 +62,5 @@ export class Router {
     throw new HttpError(405, `This address accepts ${allow} only.`, { headers: ["Allow", allow] });
   }
 }
+
+const NO_FORM = new URLSearchParams();

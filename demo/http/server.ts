@@ -1,6 +1,4 @@
-import { randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
-import { RedisUnavailableError } from "../../session-store.ts";
 import { loadAssets } from "../page/assets.ts";
 import { createPage } from "../page/render.ts";
 import { RaceLab } from "../race-lab/race-lab.ts";
@@ -9,17 +7,15 @@ import type { OutageLog } from "../redis/outage-log.ts";
 import { DemoStore, type StoreSettings } from "../store.ts";
 import { replyToClientError } from "./client-error.ts";
 import { readOneRequestAtATime } from "./connection-reader.ts";
+import { ErrorReplies } from "./error-reply.ts";
 import { FlashCookie } from "./flash.ts";
-import { readForm } from "./form.ts";
 import { Handlers } from "./handlers.ts";
 import { assertHost } from "./host.ts";
-import { HttpError } from "./http-error.ts";
-import { htmlReply, jsonReply, type Reply } from "./reply.ts";
-import { createRequestContext, pathOf, wantsHtml } from "./request-context.ts";
+import type { Reply } from "./reply.ts";
 import { RaceHandlers } from "./race-handlers.ts";
 import { Router } from "./router.ts";
 import { SECURITY_HEADERS } from "./security-headers.ts";
-import { isCrossSite, SessionCookie } from "../../session-cookie.ts";
+import { SessionCookie } from "../../session-cookie.ts";
 
 export interface DemoServerOptions {
   redis: Pick<Redis, "client" | "address" | "ping">;
@@ -36,10 +32,10 @@ const TIME_LIMITS = {
   requestTimeout: 10_000,
   connectionsCheckingInterval: 1000,
 };
-/** The kernel takes several replies for a client that does not read. After that, the next one has to be taken by then. */
-const UNREAD_LIMIT_MS = 5000;
-/** A client may need to send the rest of its body before it reads a reply. */
+/** How long a client may send the rest of a request that has been answered: some read a reply only after that. */
 const REST_LIMIT_MS = 1000;
+/** How long a client may leave a reply unread. The operating system buffers some; this is for the first that waits. */
+const UNREAD_LIMIT_MS = 5000;
 
 /** The demo's HTTP server, which does not listen yet. */
 export function createDemoServer(options: DemoServerOptions): Server {
@@ -53,12 +49,12 @@ export function createDemoServer(options: DemoServerOptions): Server {
   const handlers = new Handlers({ sessionCookie, flashCookie, page, redis, ttl, absoluteTtl });
   const store = new DemoStore({ redis: redis.client, ...storeSettings });
   const raceLab = new RaceLab({ store, redis: redis.client, absoluteTtl });
-  const router = new Router(handlers, new RaceHandlers(raceLab, flashCookie), assets);
   const contextDependencies = { redis: redis.client, store, storeSettings, sessionCookie, flashCookie };
+  const router = new Router(handlers, new RaceHandlers(raceLab, flashCookie), assets, contextDependencies);
+  const errorReplies = new ErrorReplies(page, outages);
 
   const onRequest: RequestListener = (request, response) => void respond(request, response);
-
-  // A missing Host is refused below, with the headers of every reply.
+  // Node would refuse a request without a Host by itself, without the headers that every reply has.
   const server = createServer({ ...TIME_LIMITS, requireHostHeader: false }, onRequest)
     .on("checkContinue", onRequest)
     .on("checkExpectation", onRequest)
@@ -75,15 +71,13 @@ export function createDemoServer(options: DemoServerOptions): Server {
     }
   }
 
-  /** All that a client can make fail is inside this `try`, and each failure is a reply too. */
+  /** Whatever a client sends can fail only inside this `try`, and each failure gets a reply too. */
   async function replyTo(request: IncomingMessage, response: ServerResponse): Promise<Reply> {
     try {
-      assertHost(request, secureCookie);
-      const handler = router.find(request.method, pathOf(request));
-      const form = await formOf(request, response);
-      return await handler(createRequestContext(request, form, contextDependencies));
+      assertHost(request, { acceptsAnyHost: secureCookie });
+      return await router.reply(request, response);
     } catch (error) {
-      return errorReply(toHttpError(error), request);
+      return errorReplies.replyTo(request, error);
     }
   }
 
@@ -92,41 +86,17 @@ export function createDemoServer(options: DemoServerOptions): Server {
     const connection = stopping.aborted ? ["Connection", "close"] : [];
     response.writeHead(status, [...SECURITY_HEADERS, ...headers, ...length, ...connection]);
     response.end(body);
-    if (!request.complete) dropTheRest(request);
-    if (!response.writableFinished) limitUnread(response);
-  }
-
-  function errorReply({ status, message, headers }: HttpError, request: IncomingMessage): Reply {
-    if (!wantsHtml(request)) return jsonReply({ error: message }, status, headers);
-    return htmlReply(page.renderError(status, message, request.socket.localPort), status, headers);
-  }
-
-  function toHttpError(error: unknown): HttpError {
-    if (error instanceof HttpError) return error;
-    if (error instanceof RedisUnavailableError) {
-      outages.failed(error.message);
-      const headers = ["Retry-After", "1"];
-      return new HttpError(503, "Redis cannot be used at the moment. Try again shortly.", { headers });
-    }
-    const requestId = randomUUID();
-    console.error(`Request ${requestId} failed:`, error);
-    return new HttpError(500, `Something went wrong here. In our log it is request ${requestId}.`);
+    if (!request.complete) discardRest(request);
+    if (!response.writableFinished) closeIfUnread(response);
   }
 }
 
-/** Another site's form is refused before it is read. */
-async function formOf(request: IncomingMessage, response: ServerResponse): Promise<URLSearchParams> {
-  if (request.method !== "POST") return new URLSearchParams();
-  if (isCrossSite(request.headers)) throw new HttpError(403, "This form was sent from another site.");
-  return readForm(request, response);
-}
-
-function dropTheRest(request: IncomingMessage): void {
+function discardRest(request: IncomingMessage): void {
   request.resume();
   setTimeout(() => request.complete || request.destroy(), REST_LIMIT_MS).unref();
 }
 
-function limitUnread(response: ServerResponse): void {
-  const overdue = setTimeout(() => response.destroy(), UNREAD_LIMIT_MS);
-  response.on("close", () => clearTimeout(overdue));
+function closeIfUnread(response: ServerResponse): void {
+  const timer = setTimeout(() => response.destroy(), UNREAD_LIMIT_MS);
+  response.on("close", () => clearTimeout(timer));
 }
