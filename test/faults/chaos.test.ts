@@ -252,11 +252,15 @@ test(
   },
 );
 
-/** Page views by username; two sessions of one name are a session that came back or was doubled. */
+/**
+ * Page views by username. Two sessions with the same username mean that one came back or was doubled. A session without a
+ * username is that of a health check.
+ */
 async function sessionsIn(redis: SpawnedRedis): Promise<Map<string, number>> {
   const script = `local found = {}
     for _, key in ipairs(redis.call("KEYS", "session:" .. string.rep("?", 43))) do
-      found[#found + 1] = table.concat(redis.call("HMGET", key, "username", "page_views"), " ")
+      local username, page_views = unpack(redis.call("HMGET", key, "username", "page_views"))
+      if username then found[#found + 1] = username .. " " .. page_views end
     end
     return found`;
   const found = (await redis.send("EVAL", script, "0")) as string[];
