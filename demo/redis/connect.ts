@@ -1,3 +1,4 @@
+/** Start here to read how the demo connects to Redis: a file for each kind of Redis, and one for the watchdog. */
 import { RedisUnavailableError } from "../../session-store.ts";
 import { connectCluster } from "./cluster.ts";
 import type { RedisCommands, RedisConnection } from "./connection.ts";
