@@ -66,6 +66,7 @@ class Visitor {
       if (answer?.headers.get("connection") === "close") this.#socket.end();
       else ask();
     });
+    this.#socket.once("end", () => this.#socket.end()); // also when a request is dropped
     ask();
     if (!this.#socket.closed) await new Promise((resolve) => this.#socket.once("close", resolve));
   }
