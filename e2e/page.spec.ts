@@ -277,7 +277,14 @@ async function tabTo(page: Page, name: string): Promise<void> {
 
 test("counts a double click once", async ({ page, start }) => {
   await start(page);
+  const clicks: (() => void)[] = [];
+  const clicked = new Promise<void>((resolve) => clicks.push(resolve));
+  await page.route("**/increment", async (route) => {
+    await clicked;
+    await route.continue();
+  });
   await page.getByRole("button", { name: "Count a page view" }).dblclick();
+  for (const resolve of clicks) resolve();
   await expect(field(page, "page_views")).toHaveText("2");
   await page.reload();
   await expect(field(page, "page_views")).toHaveText("2");

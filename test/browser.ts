@@ -48,7 +48,8 @@ export class Browser {
     const response = await fetch(this.#url + path, {
       ...init,
       redirect: "manual",
-      headers: { ...(cookie !== "" && { cookie }), ...(headers as Record<string, string>) },
+      // A connection of its own: one that is kept may be closed by the server just when it is used again.
+      headers: { connection: "close", ...(cookie !== "" && { cookie }), ...(headers as Record<string, string>) },
     });
     const setCookies = response.headers.getSetCookie();
     for (const { name, value = "", maxAge } of setCookies.map((header) => parseSetCookie(header))) {

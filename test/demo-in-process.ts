@@ -36,6 +36,7 @@ export async function openDemo() {
     const { signal: stopping } = new AbortController();
     const storeSettings = { prefix, ttl: Math.min(60, absoluteTtl), absoluteTtl, ...NO_HURRY, ...timeLimit };
     const server = createDemoServer({ redis: demoRedis, storeSettings, secureCookie: secure, outages, stopping });
+    server.requestTimeout = server.headersTimeout = 0; // a busy machine may need longer than a client is given
     await once(server.listen(0, "127.0.0.1"), "listening");
     closers.push(() => {
       server.close();
