@@ -294,7 +294,7 @@ async function peekAtPage(signal) {
 }
 
 /**
- * Shows a page that nobody asked for, and leaves alone what somebody is typing.
+ * Shows a page that nobody asked for, and keeps what is being typed.
  *
  * @param {Element} newMain
  * @param {Cause} cause

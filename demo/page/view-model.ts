@@ -240,7 +240,7 @@ function absoluteTtlView({ absoluteTtl }: PageSettings, chosen: number, mistake:
   return { choices, chosen: isOffered ? chosen : absoluteTtl, mistake: mistakeIn("absolute_ttl", mistake) };
 }
 
-/** Seconds in the largest unit that holds them without a rest. */
+/** Seconds as a whole number of the largest unit possible. */
 function durationText(seconds: number): string {
   const units: [string, number][] = [
     ["days", 86_400],
@@ -252,8 +252,9 @@ function durationText(seconds: number): string {
 }
 
 /**
- * Both timeouts, by Redis' clock. The key expires at the one that comes first. If that is the absolute one, the idle one is
- * only known from `last_accessed_at`, which was written by the clock of some server: so it is kept within reason.
+ * Both timeouts, by Redis' clock. The key expires at the one that comes first. If that is the absolute one, the time left
+ * of the idle one follows from `last_accessed_at` only. A server wrote that by its own clock, which may be wrong, so the
+ * result is limited to what is possible.
  */
 function clocksOf(session: DemoSession, clock: KeyClock): Clock[] {
   const { left, now } = clock;
@@ -319,7 +320,7 @@ export function timeLeftOf(session: DemoSession, clock: KeyClock): TimeLeft {
   return { idleTtl, resetAt: clock.localNow - (idleTtl * 1000 - clock.left) };
 }
 
-/** With all ends that the session can have: the page's script knows which it was. The form offers the same again. */
+/** Has the news of each possible end: the page's script shows the right one. The form offers the same timeouts again. */
 function endedView(settings: PageSettings, live: SessionView, session: DemoSession): SessionView {
   const { username = "", session_ttl, session_deadline, created_at } = session;
   const absoluteTtl = Number(session_deadline) - Date.parse(created_at) / 1000;
