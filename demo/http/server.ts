@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { loadAssets } from "../page/assets.ts";
 import { createPage } from "../page/render.ts";
 import { RaceLab } from "../race-lab/race-lab.ts";
@@ -6,7 +6,7 @@ import type { Redis } from "../redis/connect.ts";
 import type { OutageLog } from "../redis/outage-log.ts";
 import { DemoStore, type StoreSettings } from "../store.ts";
 import { replyToClientError } from "./client-error.ts";
-import { readOneRequestAtATime } from "./connection-reader.ts";
+import { createSequentialServer } from "./sequential-server.ts";
 import { ErrorReplies } from "./error-reply.ts";
 import { FlashCookie } from "./flash.ts";
 import { Handlers } from "./handlers.ts";
@@ -53,14 +53,9 @@ export function createDemoServer(options: DemoServerOptions): Server {
   const router = new Router(handlers, new RaceHandlers(raceLab, flashCookie), assets, contextDependencies);
   const errorReplies = new ErrorReplies(page, outages);
 
-  const onRequest: RequestListener = (request, response) => void respond(request, response);
   // Node would refuse a request without a Host by itself, without the headers that every reply has.
-  const server = createServer({ ...TIME_LIMITS, requireHostHeader: false }, onRequest)
-    .on("checkContinue", onRequest)
-    .on("checkExpectation", onRequest)
-    .on("clientError", replyToClientError);
-  readOneRequestAtATime(server);
-  return server;
+  const serverOptions = { ...TIME_LIMITS, requireHostHeader: false };
+  return createSequentialServer(serverOptions, respond).on("clientError", replyToClientError);
 
   async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {

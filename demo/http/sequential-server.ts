@@ -1,4 +1,11 @@
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from "node:http";
 import type { Socket } from "node:net";
 
 const CR = 13;
@@ -6,7 +13,8 @@ const LF = 10;
 const BLANK_LINE = Buffer.from("\r\n\r\n");
 
 /**
- * Reads one request of a connection at a time: the next one when the client's socket has taken the reply.
+ * Creates an HTTP server that reads one request of a connection at a time: the next one when the client's socket has
+ * taken the reply.
  *
  * Node parses all that it has read of a connection, up to 64 KB, and emits every request in it at once. So a client that
  * sends requests without waiting for replies (pipelining) could have 2,100 of them handled at the same time, a read could
@@ -16,13 +24,14 @@ const BLANK_LINE = Buffer.from("\r\n\r\n");
  * and gives it the data in pieces that contain the end of at most one request. While a request is being handled, what
  * follows stays in the socket, and a client that sends more has to wait.
  */
-export function readOneRequestAtATime(server: Server): void {
+export function createSequentialServer(options: ServerOptions, handle: RequestListener): Server {
   const readers = new WeakMap<Socket, ConnectionReader>();
-  const onRequest = (request: IncomingMessage, response: ServerResponse) =>
+  const onRequest: RequestListener = (request, response) => {
     readers.get(request.socket)?.start(request, response);
-  server
+    handle(request, response);
+  };
+  return createServer(options, onRequest)
     .on("connection", (socket) => readers.set(socket, new ConnectionReader(socket)))
-    .on("request", onRequest)
     .on("checkContinue", onRequest)
     .on("checkExpectation", onRequest);
 }
@@ -40,21 +49,22 @@ class ConnectionReader {
     this.#socket = socket;
     const [parse] = socket.listeners("data");
     this.#parse = (data) => parse?.call(socket, data);
-    if (parse === undefined) return; // Bun parses requests natively, and reads one at a time
+    if (parse === undefined) return; // in a runtime whose HTTP server does not read through its sockets, such as Bun
     socket.removeListener("data", parse as () => void).on("data", (data) => this.#onData(data));
   }
 
   start(request: IncomingMessage, response: ServerResponse): void {
     this.#request = request;
     this.#bodyLeft = Number(request.headers["content-length"] ?? 0);
-    response.on("close", () => this.#onReplyTaken());
+    response.on("close", this.#onReplyTaken);
   }
 
   #onData(data: Buffer): void {
     let start = 0;
     while (start < data.length && this.#canParse()) {
       const end = this.#endOfPiece(data, start);
-      this.#parse(data.subarray(start, end));
+      const isWhole = end - start === data.length; // as usual: one request arrived
+      this.#parse(isWhole ? data : data.subarray(start, end));
       start = end;
     }
     if (start < data.length && this.#socket.writable) this.#hold(data.subarray(start));
@@ -86,13 +96,14 @@ class ConnectionReader {
     if (this.#request?.complete) this.#isHolding = true;
   }
 
-  #onReplyTaken(): void {
+  // One function for all requests of the connection: one for each would cost time.
+  readonly #onReplyTaken = (): void => {
     this.#request = undefined;
-    if (!this.#isHolding) return;
-    // Other connections come first.
-    setImmediate(() => {
-      this.#isHolding = false;
-      this.#socket.resume();
-    });
-  }
+    if (this.#isHolding) setImmediate(this.#continue); // other connections come first
+  };
+
+  readonly #continue = (): void => {
+    this.#isHolding = false;
+    this.#socket.resume();
+  };
 }
