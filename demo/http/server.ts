@@ -82,7 +82,8 @@ export function createDemoServer(options: DemoServerOptions): Server {
     response.writeHead(status, [...SECURITY_HEADERS, ...headers, ...length, ...connection]);
     response.end(body);
     if (!request.complete) discardRest(request);
-    if (!response.writableFinished) closeIfUnread(response);
+    const isTaken = request.socket.writableLength === 0; // by the operating system
+    if (!isTaken) closeIfUnread(response);
   }
 }
 
