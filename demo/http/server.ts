@@ -80,15 +80,17 @@ export function createDemoServer(options: DemoServerOptions): Server {
     const length = ["Content-Length", String(Buffer.byteLength(body))];
     const connection = stopping.aborted ? ["Connection", "close"] : [];
     response.writeHead(status, [...SECURITY_HEADERS, ...headers, ...length, ...connection]);
-    response.end(body);
-    if (!request.complete) discardRest(request);
+    if (request.complete) response.end(body);
+    else endAfterRest(request, response, body);
     const isTaken = request.socket.writableLength === 0; // by the operating system
     if (!isTaken) closeIfUnread(response);
   }
 }
 
-function discardRest(request: IncomingMessage): void {
-  request.resume();
+/** If the reply ended earlier, Node could close the connection while the client sends, and the client would get an error. */
+function endAfterRest(request: IncomingMessage, response: ServerResponse, body: Reply["body"]): void {
+  response.write(body);
+  request.on("end", () => response.end()).resume();
   setTimeout(() => request.complete || request.destroy(), REST_LIMIT_MS).unref();
 }
 
