@@ -1,5 +1,5 @@
 /**
- * What `npm test` runs: the checks, then `test/` (node:test) and `e2e/` (Playwright) at the same time.
+ * What `npm test` runs: the checks, then `test/` (node:test) and `e2e/` (Playwright).
  *
  *     npm test                   all tests for which one Redis is enough
  *     npm test -- test/store     only the tests in this folder or file; several may be named
@@ -9,12 +9,10 @@
  * If both `redis-server` and `valkey-server` are installed, the tests of the store run on each of them. The last line
  * counts the tests of both runners. The exit code is 1 if a test failed, or if a runner or a test file ran no test.
  */
-import { execSync, spawn } from "node:child_process";
-import { once } from "node:events";
+import { execSync, spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
-import { text } from "node:stream/consumers";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
 import { fileURLToPath } from "node:url";
@@ -55,13 +53,13 @@ async function runTests() {
   const testsIn = (/** @type {string[]} */ ...places) =>
     nodeTests.filter((file) => places.some((place) => file.startsWith(place)));
   const scaleTests = testsIn("test/scale/");
-  const nodeRun = runNodeTests(nodeTests.filter((file) => !scaleTests.includes(file)));
-  await Promise.all([nodeRun, runPageTests(pageTests, nodeRun)]);
+  await runNodeTests(nodeTests.filter((file) => !scaleTests.includes(file)));
   if (findProgram("redis-server") && findProgram("valkey-server")) {
     await runNodeTests(testsIn(...STORE_TESTS), { server: "valkey-server" });
   }
   if (values.scale || paths.length > 0) await runNodeTests(scaleTests, { concurrency: 1 });
   if (values.scale) await runNodeTests(testsIn(...CLUSTER_TESTS), { server: "cluster", concurrency: 1 });
+  runPageTests(pageTests);
 }
 
 /** @type {(root: string, extension: string) => string[]} */
@@ -99,19 +97,13 @@ async function runNodeTests(files, { server = "", concurrency = CONCURRENCY } = 
   for await (const line of events.compose(new spec())) process.stdout.write(line);
 }
 
-/**
- * What Playwright prints follows the report of the other tests, so that the lines of the two do not mix.
- *
- * @type {(files: string[], otherTests: Promise<void>) => Promise<void>}
- */
-async function runPageTests(files, otherTests) {
+/** @type {(files: string[]) => void} */
+function runPageTests(files) {
   if (files.length === 0) return;
   const report = join(folder, "playwright.json");
-  const args = ["playwright", "test", "--config", "e2e/playwright.config.ts", "--reporter=list,json", ...files];
+  const line = `npx playwright test --config e2e/playwright.config.ts --reporter=list,json ${files.join(" ")}`;
   const env = { ...process.env, PLAYWRIGHT_JSON_OUTPUT_FILE: report };
-  const child = spawn("npx", args, { stdio: ["ignore", "pipe", "inherit"], env });
-  const [output, [status]] = await Promise.all([text(child.stdout), once(child, "close"), otherTests]);
-  process.stdout.write(output);
+  const { status } = spawnSync(line, { shell: true, stdio: "inherit", env });
   const { expected, unexpected, skipped } = JSON.parse(readFileSync(report, "utf8")).stats;
   counts.passed += expected;
   counts.skipped += skipped;

@@ -113,7 +113,7 @@ export function labelOf(event, before) {
   const isCapped = deadline - expiresAt < LIFT_MS && left < idleTimeout - LIFT_MS;
   const now = `TTL ${formatSeconds(left)}`;
   const says = {
-    start: `the session starts, ${now}`,
+    start: `the session starts, TTL ${formatSeconds(isCapped ? left : idleTimeout)}`,
     ttl: `the idle timeout is now ${formatSeconds(idleTimeout)}`,
     rotate: `a new session ID, ${now}`,
     peek: `only a peek, the TTL stays at ${formatSeconds(left)}`,
