@@ -1,7 +1,7 @@
 import type { Page } from "playwright/test";
 import { expect, field, peeks, said, test } from "./fixtures.ts";
 
-const region = (page: Page) => page.getByRole("region", { name: "What your last click cost" });
+const region = (page: Page) => page.getByRole("region", { name: "What each click cost" });
 const entries = (page: Page) => page.locator("#costs > li");
 /** The commands that the page shows inside a script, and why each ran. */
 const steps = (page: Page) => entries(page).first().locator(".request").first().locator(".steps li");

@@ -179,7 +179,7 @@ test("shows the commands that a click cost, and nobody else's", async ({ page, b
   await expect(click).toContainText(
     /POST \/increment: 1 round trip to Redis\s+EVALSHA increment session:\S{12}… page_views 1 [\d.]+ ms/,
   );
-  const commands = page.getByRole("region", { name: "What your last click cost" }).locator(".command");
+  const commands = page.getByRole("region", { name: "What each click cost" }).locator(".command");
   await expect(commands.filter({ hasText: "EVALSHA increment" })).toHaveCount(1);
   await other.close();
 });

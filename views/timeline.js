@@ -126,8 +126,8 @@ export function labelOf(event, before) {
 /** @param {number} ms */
 export function formatSeconds(ms) {
   const seconds = Math.max(0, ms) / 1000;
-  if (seconds >= 2 * 86_400) return `${Math.floor(seconds / 86_400)} days`;
-  if (seconds >= 2 * 3600) return `${Math.floor(seconds / 3600)} h`;
+  if (seconds >= 2 * 86_400) return `${Math.round(seconds / 86_400)} days`;
+  if (seconds >= 2 * 3600) return `${Math.round(seconds / 3600)} h`;
   if (seconds >= 120) return `${Math.floor(seconds / 60)} min`;
   return `${seconds < 10 ? Number(seconds.toFixed(1)) : Math.ceil(seconds)} s`;
 }

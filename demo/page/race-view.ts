@@ -50,7 +50,7 @@ export function createRaceView(
         about: "HGETALL to read; HSET and PEXPIRE to write",
         revived: race?.plain.revived,
         note: cameBack
-          ? "What came back holds the fields of the late write. A write of the whole session would bring the log-in back."
+          ? "Only the fields of the late write came back. If it had written the whole session, the user would be logged in again."
           : "",
         caption: history === undefined ? "" : "The first round in which the session came back",
         rows: history === undefined ? [] : rowsOf(history.plain),

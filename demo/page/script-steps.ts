@@ -69,7 +69,7 @@ const READ_ALL: Step = { command: "HGETALL", why: "does the session exist? Its f
 const CHECK: Step = { command: "HMGET session_ttl …", why: "does the session exist?", source: use('call("HMGET"') };
 const ASK_TIME_LEFT: Step = {
   command: "PTTL",
-  why: "how old is the last reset? After a second, one is due",
+  why: "was the last reset a second ago or more? Then reset again",
   source: use('idle, left = ttl * 1000, call("PTTL"'),
 };
 const ASK_USER: Step = { command: "HMGET session_user", why: "whose is it?", source: use('"session_user")[1]') };
@@ -137,7 +137,7 @@ const STEPS_OF: Record<Operation, (args: string[], idleTtl: number | undefined) 
 
 const ASK_EXPIRY: Step = {
   command: "PEXPIRETIME",
-  why: "at the absolute timeout anyway?",
+  why: "is it the deadline already? Then a reset changes nothing",
   only: "same second",
   source: use('call("PEXPIRETIME"'),
 };
@@ -153,7 +153,7 @@ function resetSteps(idleTtl: number | undefined, only?: "reset"): Step[] {
     { command: "PTTL", why: "how much time is that?", source: use('call("PEXPIREAT"'), only: "capped" },
     {
       command: "HSET last_accessed_at …",
-      why: "for people",
+      why: "to show; no timeout depends on it",
       source: use('"last_accessed_at", app_time)\n'),
       ...condition,
     },

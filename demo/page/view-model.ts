@@ -200,9 +200,9 @@ function cookieView({ cookieName, isCookieSecure }: PageSettings, value: string,
 
 const COOKIE_ATTRIBUTES = [
   { text: "HttpOnly", about: "no script on a page can read it" },
-  { text: "SameSite=Lax", about: "another site's form lacks it" },
-  { text: "Path=/", about: "every request here carries it" },
-  { text: "no Max-Age", about: "Redis keeps the time, not you" },
+  { text: "SameSite=Lax", about: "not sent with another site's form" },
+  { text: "Path=/", about: "sent with every request here" },
+  { text: "no Max-Age", about: "it has no end date: Redis decides" },
 ];
 const SECURE_COOKIE_ATTRIBUTES = [{ text: "Secure", about: "it is sent over HTTPS only" }, ...COOKIE_ATTRIBUTES];
 
