@@ -91,9 +91,13 @@ const STEPS_OF: Record<Operation, (args: string[], idleTtl: number | undefined) 
   create([ttl]) {
     const seconds = Number(ttl);
     return [
-      { command: "TIME", why: "Redis' clock: the absolute timeout counts from now", source: create('call("TIME")') },
+      { command: "TIME", why: "Redis' clock, for the absolute timeout", source: create('call("TIME")') },
       { command: "HSET …", why: "the fields", source: create("unpack(fields") },
-      { command: "HSET session_deadline …", why: "when that ends it", source: create('"session_deadline", deadline)') },
+      {
+        command: "HSET session_deadline …",
+        why: "when the absolute timeout ends the session",
+        source: create('"session_deadline", deadline)'),
+      },
       {
         command: `PEXPIRE ${seconds * 1000}`,
         why: `the idle timeout, ${seconds} s`,

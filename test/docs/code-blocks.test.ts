@@ -7,6 +7,7 @@ import { after, describe, test, type TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { parseOptions } from "../../demo/options.ts";
+import { findProgram } from "../../demo/redis/find-program.mjs";
 import { spawnServerWith } from "../demo-process.ts";
 import { spawnExample } from "../examples/example-process.ts";
 import { spawnCluster } from "../redis-cluster.ts";
@@ -116,8 +117,9 @@ describe("the demo's command lines in README and docs", () => {
 });
 
 describe("terminal sessions in README and docs", () => {
+  const skip = findProgram("curl") === undefined && "curl is not installed";
   for (const { page, code } of blocksIn("console")) {
-    test(`give the output that is shown: ${page}`, async (t) => {
+    test(`give the output that is shown: ${page}`, { skip }, async (t) => {
       const redis = await spawnRedis(t);
       const environment = { REDIS_URL: `redis://127.0.0.1:${redis.port}` };
       const { url } = code.includes("localhost:3000")
