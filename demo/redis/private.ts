@@ -72,15 +72,23 @@ async function findFreePort(): Promise<number> {
   return port;
 }
 
-/** Kills the child when this process ends in any way, also by SIGKILL: then the standard input of a second child ends. */
+/**
+ * Kills the child when this process ends in any way. If it ends by SIGKILL, the standard input of a second child ends, and
+ * that kills the first. (That one alone would not do: a Ctrl-C at the moment at which it is started ends it too.)
+ */
 function killWhenWeEnd(child: ChildProcess): void {
+  const kill = () => child.kill("SIGKILL");
+  process.once("exit", kill);
   const script = `process.stdin.resume().on("end", () => process.kill(${child.pid}, "SIGKILL"))`;
   const guard = spawn(process.execPath, ["--eval", script], {
     detached: true,
     windowsHide: true,
     stdio: ["pipe", "ignore", "ignore"],
   });
-  child.once("exit", () => guard.kill());
+  child.once("exit", () => {
+    process.off("exit", kill);
+    guard.kill();
+  });
 }
 
 /** Resolves to false if the process has ended, or does not reply in time. */
