@@ -89,7 +89,8 @@ const WRITE_BEFORE_DELETE: Step = {
 /** The steps of each operation, of which at least the first always runs. */
 const STEPS_OF: Record<Operation, (args: string[], idleTtl: number | undefined) => [Step, ...Step[]]> = {
   create([ttl]) {
-    const seconds = Number(ttl);
+    const [ms, idleTimeout] =
+      ttl === undefined ? ["…", "the idle timeout"] : [Number(ttl) * 1000, `the idle timeout, ${ttl} s`];
     return [
       { command: "TIME", why: "Redis' clock, for the absolute timeout", source: create('call("TIME")') },
       { command: "HSET …", why: "the fields", source: create("unpack(fields") },
@@ -99,8 +100,8 @@ const STEPS_OF: Record<Operation, (args: string[], idleTtl: number | undefined) 
         source: create('"session_deadline", deadline)'),
       },
       {
-        command: `PEXPIRE ${seconds * 1000}`,
-        why: `the idle timeout, ${seconds} s`,
+        command: `PEXPIRE ${ms}`,
+        why: idleTimeout,
         source: create('call("PEXPIRE", key'),
       },
       { command: "PEXPIREAT … LT", why: NOT_PAST_DEADLINE, source: create('call("PEXPIREAT", key, deadline') },
