@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { existsSync, readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -199,6 +200,15 @@ function isRunning(pid: number): boolean {
   return /^[^Z]/.test(stdout);
 }
 
+/** Waits without giving way to anything else, so that the caller goes on at once. */
+function pidIn(file: string): number {
+  for (const end = Date.now() + LIMIT_MS; Date.now() < end;) {
+    const pid = existsSync(file) ? Number(readFileSync(file, "utf8")) : 0;
+    if (pid > 0) return pid;
+  }
+  throw new Error("Redis is not started");
+}
+
 async function withPrivateRedis(t: TestContext) {
   const server = spawnServer(t, ["--port", "0"], NO_REDIS_ON_DEFAULT_PORTS);
   const { stdout, ...listening } = await server.listening();
@@ -259,8 +269,7 @@ describe("a private Redis", AT_ONCE, () => {
       const PATH = await pathWithRedisServer(t, `echo $$ > ${log}\nexec sleep 300`);
       for (let times = 0; times < 5; times++) {
         const server = spawnServer(t, ["--port", "0"], { ...NO_REDIS_ON_DEFAULT_PORTS, PATH });
-        let pid = 0;
-        while (pid === 0) pid = Number(await readFile(log, "utf8").catch(() => "")); // at once, to stop it that early
+        const pid = pidIn(log);
         server.kill(signal);
         assert.equal((await server.end(LIMIT_MS)).code, 0);
         assert.ok(await until(() => !isRunning(pid), LIMIT_MS), "Redis is still there");
