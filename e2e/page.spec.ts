@@ -293,6 +293,16 @@ test("counts a double click once", async ({ page, start }) => {
   await expect(field(page, "page_views")).toHaveText("2");
 });
 
+test("sends no form that a log-in brought under a double click", async ({ page, redis, context }) => {
+  await page.goto("/");
+  await page.getByRole("button", { name: "30 s" }).click();
+  await page.getByRole("button", { name: "Log out" }).hover();
+  for (const half of ["down", "up"] as const) await page.mouse[half]({ clickCount: 2 });
+  await page.getByRole("button", { name: "Count a page view" }).click();
+  await expect(field(page, "page_views")).toHaveText("2");
+  expect(await redis.timeLeft(context)).toBeGreaterThan(0);
+});
+
 test("ignores the reply to a peek that was sent before a click", async ({ page, start }) => {
   await start(page);
   const releases: (() => void)[] = [];

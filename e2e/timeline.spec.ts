@@ -126,6 +126,14 @@ test("is capped by the absolute timeout, which ends the session", async ({ page,
   await expect(marks(page).last()).toHaveAccessibleName("The end: the absolute timeout");
 });
 
+test("names the absolute timeout also while the session is read each second", async ({ page, newServer }) => {
+  await page.goto(await newServer("--absolute-ttl", "3"));
+  await page.getByRole("button", { name: "Log in", exact: true }).click();
+  await page.getByRole("switch", { name: "Read each second" }).check();
+  await expect(said(page, "Its absolute timeout was reached")).toBeVisible();
+  await expect(marks(page).last()).toHaveAccessibleName("The end: the absolute timeout");
+});
+
 test("follows an expiry that was moved elsewhere, and marks it", async ({ page, context, redis, start }) => {
   await start(page, { ttl: 60 });
   await redis.expire(context, 20);

@@ -47,6 +47,8 @@ let poll = new AbortController();
 let nextPoll;
 /** Until the reply to a form is here, no other form is sent. */
 let isSending = false;
+/** Where the form of the last click is sent. */
+let clickedAction = "";
 
 /** The page of the script and error pages show nothing that changes, but that Redis is unavailable. */
 const isWatching = document.querySelector("#session, [data-status='503']") !== null;
@@ -208,7 +210,10 @@ function read() {
     if (isOutdated()) return;
     const isUsable = response.ok && newMain !== null;
     showOutage(isUsable ? "" : headingOf(newMain));
-    if (isUsable) showKeepingInput(newMain, { request: "GET /", kind: "use", isUnasked: true });
+    if (!isUsable) return;
+    const isGone = newMain.querySelector("[data-state='live']") === null;
+    if (isGone) showEnd();
+    else showKeepingInput(newMain, { request: "GET /", kind: "use", isUnasked: true });
   });
 }
 
@@ -331,6 +336,13 @@ function draw() {
     chart.draw(now);
   }
 }
+
+/** If a click brings another form to its place, the second half of a double click would send that one. */
+document.addEventListener("click", (event) => {
+  const action = /** @type {Element} */ (event.target).closest("button")?.form?.action ?? "";
+  if (event.detail > 1 && action !== clickedAction) event.preventDefault();
+  else clickedAction = action;
+});
 
 document.addEventListener("submit", (event) => {
   event.preventDefault();

@@ -35,16 +35,20 @@ export interface TimeLeft {
 /** `requests`: the click first, then the page load. `timeLeft`: undefined if there is no session. */
 export function costOf(requests: RequestCost[], timeLeft: TimeLeft | undefined): Cost {
   const roundTrips = requests.map(({ commands }) => Math.max(0, ...commands.map(({ roundTrip }) => roundTrip)));
+  const sum = roundTrips.reduce((total, count) => total + count, 0);
   return {
     title: requests.map(({ request }) => request).join(", then "),
-    roundTrips: roundTripsText(roundTrips.reduce((sum, count) => sum + count, 0)),
-    requests: requests.map(({ request, commands }, index) => ({
-      title: `${request}: ${request === "POST /race" ? "see the race lab" : roundTripsText(roundTrips[index]!)}`,
+    roundTrips: requests.some(isRace) ? RACE_COST : roundTripsText(sum),
+    requests: requests.map((request, index) => ({
+      title: `${request.request}: ${isRace(request) ? RACE_COST : roundTripsText(roundTrips[index]!)}`,
       isOpen: index === 0,
-      commands: commands.map((command, place) => commandView(command, commands[place - 1], timeLeft)),
+      commands: request.commands.map((command, place) => commandView(command, request.commands[place - 1], timeLeft)),
     })),
   };
 }
+
+const isRace = ({ request }: RequestCost) => request === "POST /race";
+const RACE_COST = "see the race lab"; // its commands are not logged
 
 function roundTripsText(count: number): string {
   if (count === 0) return "nothing to ask Redis";

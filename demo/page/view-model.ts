@@ -20,6 +20,8 @@ const ABSOLUTE_CHOICES = [
   { absoluteTtl: 300, text: "5 min" },
 ];
 
+const CHOICE_TOLERANCE = 5; // seconds
+
 /** How many of a user's sessions the page shows. */
 export const MAX_DEVICES = 20;
 
@@ -232,12 +234,15 @@ function ttlView({ absoluteTtl }: PageSettings, isLive: boolean, field: FormFiel
   return { value, mistake, verb, isMainButton: !isLive, largest: absoluteTtl, choices };
 }
 
-/** `chosen` in seconds; the timeout of the server if that is not offered. */
+/**
+ * `chosen` in seconds; the timeout of the server if that is not offered. It may be a little off: that of a session follows
+ * from the clocks of Redis and of a server.
+ */
 function absoluteTtlView({ absoluteTtl }: PageSettings, chosen: number, mistake: Mistake | undefined): AbsoluteTtlView {
   const shorter = ABSOLUTE_CHOICES.filter((choice) => choice.absoluteTtl < absoluteTtl);
   const choices = [...shorter, { absoluteTtl, text: durationText(absoluteTtl) }];
-  const isOffered = choices.some((choice) => choice.absoluteTtl === chosen);
-  return { choices, chosen: isOffered ? chosen : absoluteTtl, mistake: mistakeIn("absolute_ttl", mistake) };
+  const offered = choices.find((choice) => Math.abs(choice.absoluteTtl - chosen) <= CHOICE_TOLERANCE);
+  return { choices, chosen: offered?.absoluteTtl ?? absoluteTtl, mistake: mistakeIn("absolute_ttl", mistake) };
 }
 
 /** Seconds as a whole number of the largest unit possible. */
