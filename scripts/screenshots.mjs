@@ -61,7 +61,7 @@ async function takePictures(url, colorScheme) {
   await wait(4);
   await press(/^Get a new session ID/);
   await wait(6);
-  await press("Change the TTL or to 30 s");
+  await press("30 s");
   await wait(10);
   await press("Count a page view");
   await wait(9);
