@@ -4,17 +4,13 @@ import { RedisSessionStore } from "../session-store.ts";
 import { measureInTurn, median, repeat } from "./measure.ts";
 import { usedMemory } from "./memory.ts";
 import type { Plan } from "./plan.ts";
-import type { Redis } from "./processes.ts";
-import { microsecondsInRedis, RETURN_1 } from "./redis-cost.ts";
-import { connectRedis } from "./servers/redis-client.ts";
-import { DATA, FIELDS } from "./session-data.ts";
+import { timeInRedis, RETURN_1 } from "./redis-cost.ts";
+import type { Client } from "./servers/redis-client.ts";
+import { DATA, FIELDS, TTL } from "./session-data.ts";
 import type { Row } from "./tables.ts";
 
-const TTL = 86_400; // seconds: nothing expires meanwhile
-
 /** The operations run on sessions picked at random: the more there are, the fewer are in the processor's cache. */
-export async function measureGrowth(redis: Redis, { sizes, rounds, callsPerRound }: Plan["growth"]): Promise<Row[]> {
-  const client = await connectRedis(redis.url);
+export async function measureGrowth(client: Client, { sizes, rounds, callsPerRound }: Plan["growth"]): Promise<Row[]> {
   await client.scriptLoad(RETURN_1.source);
   await client.flushAll();
   const bytesBefore = await usedMemory(client);
@@ -24,7 +20,7 @@ export async function measureGrowth(redis: Redis, { sizes, rounds, callsPerRound
     (run: (id: string) => Promise<unknown>, command = "EVALSHA") =>
     async () => {
       const action = () => repeat(callsPerRound, () => run(ids[randomInt(ids.length)] ?? ""));
-      return (await microsecondsInRedis(client, [command], action)) / callsPerRound;
+      return (await timeInRedis(client, [command], action)) / callsPerRound;
     };
   const operations = {
     "EVALSHA of return 1": measure(() => client.evalSha(RETURN_1.sha1)),
@@ -44,6 +40,5 @@ export async function measureGrowth(redis: Redis, { sizes, rounds, callsPerRound
       ...Object.fromEntries(Object.keys(operations).map((name) => [`${name}, µs`, median(costs(name))])),
     });
   }
-  client.destroy();
   return rows;
 }

@@ -1,6 +1,6 @@
 /** How everything here is measured: in rounds. Each round measures one thing after the other, so noise affects all alike. */
 
-type Measure = () => Promise<number>;
+export type Measure = () => Promise<number>;
 
 /** Returns the values of each name, round by round. One more round comes first, to warm up, and is not counted. */
 export async function measureInTurn(

@@ -4,12 +4,10 @@ import { RedisStore } from "connect-redis";
 import { RedisSessionStore } from "../session-store.ts";
 import { repeat } from "./measure.ts";
 import type { Plan } from "./plan.ts";
-import type { Redis } from "./processes.ts";
-import { type Client, connectRedis } from "./servers/redis-client.ts";
-import { DATA, toExpressSession } from "./session-data.ts";
+import { type Client, infoOf } from "./servers/redis-client.ts";
+import { DATA, toExpressSession, TTL } from "./session-data.ts";
 import type { Row } from "./tables.ts";
 
-const TTL = 86_400; // seconds: nothing expires meanwhile
 const SHAPES = {
   "a username and a counter": DATA,
   "10 fields of 20 bytes": fields(10, 20),
@@ -17,8 +15,7 @@ const SHAPES = {
   "1 field of 2,000 bytes": fields(1, 2000),
 };
 
-export async function measureMemory(redis: Redis, { sessions }: Plan["memory"]): Promise<Row[]> {
-  const client = await connectRedis(redis.url);
+export async function measureMemory(client: Client, { sessions }: Plan["memory"]): Promise<Row[]> {
   const store = new RedisSessionStore({ redis: client, ttl: TTL });
   const connectRedisStore = new RedisStore({ client, prefix: "sess:", ttl: TTL });
   const rows: Row[] = [];
@@ -26,11 +23,10 @@ export async function measureMemory(redis: Redis, { sessions }: Plan["memory"]):
     const ours = await bytesEach(client, sessions, () => store.createSession(data));
     const theirs = await bytesEach(client, sessions, () => {
       const id = randomBytes(24).toString("base64url"); // as express-session draws them
-      return connectRedisStore.set(id, toExpressSession(data, TTL));
+      return connectRedisStore.set(id, toExpressSession(data));
     });
     rows.push({ session, "this store": ours, "connect-redis": theirs, times: ours / theirs });
   }
-  client.destroy();
   return rows;
 }
 
@@ -43,7 +39,7 @@ async function bytesEach(client: Client, count: number, create: () => Promise<un
 }
 
 export async function usedMemory(client: Client): Promise<number> {
-  return Number(/^used_memory:(\d+)/m.exec(await client.info("memory"))?.[1]);
+  return Number(await infoOf(client, "memory", "used_memory"));
 }
 
 function fields(count: number, bytes: number): Record<string, string> {

@@ -3,17 +3,15 @@ export type Plan = typeof FULL;
 
 export const FULL = {
   requests: { rounds: 7, secondsPerRound: 1, sessions: 1000 },
-  operations: { passesOfHundred: 20, roundsOfHundred: 30, roundsOfTenThousand: 15 },
+  operations: { roundsOfHundred: 30, roundsOfTenThousand: 15 },
   memory: { sessions: 10_000 },
   growth: { sizes: [1000, 10_000, 100_000, 1_000_000], rounds: 15, callsPerRound: 2000 },
-  timeLimit: { rounds: 40, operationsPerRound: 5000 },
 };
 
 /** To see that it works. */
 export const QUICK: Plan = {
   requests: { rounds: 1, secondsPerRound: 0.2, sessions: 100 },
-  operations: { passesOfHundred: 20, roundsOfHundred: 2, roundsOfTenThousand: 1 },
+  operations: { roundsOfHundred: 2, roundsOfTenThousand: 1 },
   memory: { sessions: 1000 },
   growth: { sizes: [1000, 10_000], rounds: 3, callsPerRound: 1000 },
-  timeLimit: { rounds: 5, operationsPerRound: 1000 },
 };

@@ -1,23 +1,7 @@
-/** The processes that are measured: Redis, and one server for each contender. */
+/** The processes that are measured, and the processor's core on which each runs. */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
-import { createClient } from "redis";
-import { startPrivateRedis } from "../demo/redis/private.ts";
-
-export interface Redis {
-  url: string;
-  version: string;
-  stop(): Promise<void>;
-}
-
-export interface Server {
-  port: number;
-  stop(): Promise<void>;
-}
-
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
 /** For the server under test, or for this process where it measures the store in itself. */
 export const MEASURED_CORE = 0;
@@ -29,38 +13,27 @@ export function pin(pid: number, core: number): void {
   spawnSync("taskset", ["--all-tasks", "--cpu-list", "--pid", String(core), String(pid)]);
 }
 
-/** Starts a Redis for the benchmark alone: in memory, on the loopback interface, without snapshots. */
-export async function startRedis(): Promise<Redis> {
-  const { host, port, stop } = await startPrivateRedis();
-  const url = `redis://${host}:${port}`;
-  const client = await createClient({ url }).connect();
-  await client.configSet("save", "");
-  const information = await client.info("server");
-  client.destroy();
-  const value = (name: string) => new RegExp(`^${name}:(.*)\r$`, "m").exec(information)?.[1] ?? "";
-  pin(Number(value("process_id")), OTHER_CORE);
-  return { url, version: value("redis_version"), stop };
+export interface Server {
+  port: number;
+  stop(): Promise<void>;
 }
 
-/** Starts a TypeScript file, given with its arguments; resolves once it has printed its address, which it does first. */
-export async function startServer(args: string[], redis: Redis): Promise<Server> {
-  const child = spawn(process.execPath, ["--import", "tsx", ...args], {
-    cwd: ROOT,
+/** Starts a server on a free port. Resolves once it has printed its address, which it does first. */
+export async function startServer(file: string, redisUrl: string): Promise<Server> {
+  const child = spawn(process.execPath, ["--import", "tsx", file], {
     stdio: ["ignore", "pipe", "inherit"],
-    env: { ...process.env, NODE_ENV: "production", REDIS_URL: redis.url },
+    env: { ...process.env, NODE_ENV: "production", PORT: "0", REDIS_URL: redisUrl },
   });
   process.once("exit", () => child.kill("SIGKILL"));
-  const exited = once(child, "exit");
-  const firstLine = once(createInterface(child.stdout), "line");
-  const ended = exited.then(() => Promise.reject(new Error(`${args.join(" ")} ended before it listened`)));
-  const [line] = (await Promise.race([firstLine, ended])) as [string];
-  ended.catch(() => {}); // from here on, its end is no error
-  pin(child.pid ?? 0, MEASURED_CORE);
-  return {
-    port: Number(/:(\d+)$/.exec(line)?.[1]),
-    async stop() {
-      child.kill("SIGTERM");
-      await exited;
-    },
-  };
+  for await (const line of createInterface(child.stdout)) {
+    pin(child.pid ?? 0, MEASURED_CORE);
+    return { port: Number(/:(\d+)$/.exec(line)?.[1]), stop };
+  }
+  throw new Error(`${file} ended before it listened`);
+
+  async function stop(): Promise<void> {
+    const exited = once(child, "exit");
+    child.kill("SIGTERM");
+    await exited;
+  }
 }

@@ -1,16 +1,14 @@
 /** What each operation costs Redis: the time of its commands in `INFO commandstats`. */
 import { RedisStore } from "connect-redis";
 import { defineScript, RedisSessionStore } from "../session-store.ts";
-import { measureInTurn, median, medianRatio, repeat } from "./measure.ts";
+import { type Measure, measureInTurn, median, medianRatio, repeat } from "./measure.ts";
 import type { Plan } from "./plan.ts";
-import type { Redis } from "./processes.ts";
-import { type Client, connectRedis } from "./servers/redis-client.ts";
-import { DATA, FIELDS, toExpressSession } from "./session-data.ts";
+import type { Client } from "./servers/redis-client.ts";
+import { DATA, FIELDS, toExpressSession, TTL } from "./session-data.ts";
 import type { Row } from "./tables.ts";
 
 type Operation = (id: string) => Promise<unknown>;
 
-const TTL = 86_400; // seconds: nothing expires meanwhile
 const EVALSHA = ["EVALSHA"];
 
 /** The least that any script costs: the unit for all others. */
@@ -21,14 +19,12 @@ const UNIT = "EVALSHA of return 1";
  * On a hundred sessions, which stay in the processor's cache, and on ten thousand, which do not. `return 1` reads no
  * session, so it is always in the cache.
  */
-export async function measureOperations(redis: Redis, plan: Plan["operations"]): Promise<Row[]> {
-  const client = await connectRedis(redis.url);
+export async function measureOperations(client: Client, plan: Plan["operations"]): Promise<Row[]> {
   await client.scriptLoad(RETURN_1.source);
-  const hundred = await operationsOn(client, 100, plan.passesOfHundred);
+  const hundred = await operationsOn(client, 100, 20);
   const costsOfHundred = await measureInTurn(plan.roundsOfHundred, hundred);
   const tenThousand = await operationsOn(client, 10_000, 1);
   const costsOfTenThousand = await measureInTurn(plan.roundsOfTenThousand, tenThousand);
-  client.destroy();
   return Object.keys(hundred).map((operation) => ({
     operation,
     "µs (100)": median(costsOfHundred(operation)),
@@ -39,14 +35,10 @@ export async function measureOperations(redis: Redis, plan: Plan["operations"]):
 }
 
 /** Each runs once on every session, and again in each further pass. */
-async function operationsOn(
-  client: Client,
-  sessions: number,
-  passes: number,
-): Promise<Record<string, () => Promise<number>>> {
+async function operationsOn(client: Client, sessions: number, passes: number): Promise<Record<string, Measure>> {
   const store = new RedisSessionStore({ redis: client, ttl: TTL, fields: FIELDS });
   const connectRedisStore = new RedisStore({ client, prefix: "sess:", ttl: TTL });
-  const session = toExpressSession(DATA, TTL);
+  const session = toExpressSession(DATA);
   const ids = await repeat(sessions, () => store.createSession(DATA));
   ids.sort(); // IDs are random, so this is another order than that of their memory
   const ownIds: string[] = []; // of the sessions that are created, rotated and deleted
@@ -54,7 +46,7 @@ async function operationsOn(
   const measure =
     (run: Operation, commands = EVALSHA, expireIn?: number) =>
     async () => {
-      const microseconds = await microsecondsInRedis(client, commands, async () => {
+      const microseconds = await timeInRedis(client, commands, async () => {
         for (let pass = 0; pass < passes; pass += 1) {
           if (expireIn !== undefined) await Promise.all(ids.map((id) => client.expire(store.keyOf(id), expireIn)));
           await repeat(ids.length, (index) => run(ids[index] ?? ""));
@@ -62,17 +54,17 @@ async function operationsOn(
       });
       return microseconds / (sessions * passes);
     };
-  const measureRefreshed = (run: Operation) => measure(run, EVALSHA, TTL);
-  const measureDue = (run: Operation) => measure(run, EVALSHA, TTL - 5);
+  const measureNotRefreshing = (run: Operation) => measure(run, EVALSHA, TTL); // the last reset was just now
+  const measureRefreshing = (run: Operation) => measure(run, EVALSHA, TTL - 5); // the last reset was 5 seconds ago
 
   return {
     [UNIT]: measure(() => client.evalSha(RETURN_1.sha1)),
     "plain HGETALL": measure((id) => client.hGetAll(store.keyOf(id)), ["HGETALL"]),
-    "getSession, not refreshing": measureRefreshed((id) => store.getSession(id)),
-    "getSession, refreshing": measureDue((id) => store.getSession(id)),
-    "incrementField, not refreshing": measureRefreshed((id) => store.incrementField(id, "page_views")),
-    "incrementField, refreshing": measureDue((id) => store.incrementField(id, "page_views")),
-    "updateSession, not refreshing": measureRefreshed((id) => store.updateSession(id, { username: "someone" })),
+    "getSession, not refreshing": measureNotRefreshing((id) => store.getSession(id)),
+    "getSession, refreshing": measureRefreshing((id) => store.getSession(id)),
+    "incrementField, not refreshing": measureNotRefreshing((id) => store.incrementField(id, "page_views")),
+    "incrementField, refreshing": measureRefreshing((id) => store.incrementField(id, "page_views")),
+    "updateSession, not refreshing": measureNotRefreshing((id) => store.updateSession(id, { username: "someone" })),
     setSessionTtl: measure((id) => store.setSessionTtl(id, TTL)),
     createSession: measure(async () => ownIds.push(await store.createSession(DATA))),
     rotateSession: measure(async () => ownIds.push((await store.rotateSession(ownIds.shift())) ?? "")),
@@ -88,12 +80,8 @@ async function operationsOn(
   };
 }
 
-/** The time that Redis spends in commands during an action. The commands that a script runs are part of its `EVALSHA`. */
-export async function microsecondsInRedis(
-  client: Client,
-  commands: string[],
-  action: () => Promise<unknown>,
-): Promise<number> {
+/** The microseconds that Redis spends in commands during an action. What a script runs is part of its `EVALSHA`. */
+export async function timeInRedis(client: Client, commands: string[], action: () => Promise<unknown>): Promise<number> {
   await client.configResetStat();
   await action();
   const statistics = await client.info("commandstats");

@@ -1,20 +1,20 @@
 /** Requests a second that a server on one core serves. */
 import { requestsPerSecond } from "./load.ts";
-import { measureInTurn, median, medianRatio, repeat } from "./measure.ts";
+import { type Measure, measureInTurn, median, medianRatio, repeat } from "./measure.ts";
 import type { Plan } from "./plan.ts";
-import { OTHER_CORE, pin, type Redis, type Server, startServer } from "./processes.ts";
+import { OTHER_CORE, pin, type Server, startServer } from "./processes.ts";
 import type { Row } from "./tables.ts";
 
 const LOG_IN = "POST /login";
 const ROUTES = ["GET /session", "POST /increment", LOG_IN];
 
 /** The same application four times. */
-export async function measureFrameworks(redis: Redis, plan: Plan["requests"]): Promise<Row[]> {
-  const speeds = await measureServers(redis, plan, {
-    "Express, this store": ["bench/servers/express-store.ts"],
-    "Express, connect-redis": ["bench/servers/express-connect-redis.ts"],
-    "Fastify, this store": ["bench/servers/fastify-store.ts"],
-    "Fastify, connect-redis": ["bench/servers/fastify-connect-redis.ts"],
+export async function measureFrameworks(redisUrl: string, plan: Plan["requests"]): Promise<Row[]> {
+  const speeds = await measureServers(redisUrl, plan, {
+    "Express, this store": "bench/servers/express-store.ts",
+    "Express, connect-redis": "bench/servers/express-connect-redis.ts",
+    "Fastify, this store": "bench/servers/fastify-store.ts",
+    "Fastify, connect-redis": "bench/servers/fastify-connect-redis.ts",
   });
   return ["Express", "Fastify"].flatMap((framework) =>
     ROUTES.map((route) => {
@@ -32,47 +32,42 @@ export async function measureFrameworks(redis: Redis, plan: Plan["requests"]): P
 }
 
 /** The demo server and what it could be at most. */
-export async function measureDemo(redis: Redis, plan: Plan["requests"]): Promise<Row[]> {
-  const servers = {
-    "demo server": ["server.ts", "--port", "0"],
-    "plain hash": ["bench/servers/plain-hash.ts"],
-    "bare node:http": ["bench/servers/bare.ts"],
+export async function measureDemo(redisUrl: string, plan: Plan["requests"]): Promise<Row[]> {
+  const files = {
+    "demo server": "server.ts",
+    "plain hash": "bench/servers/plain-hash.ts",
+    "bare node:http": "bench/servers/bare.ts",
   };
-  const names = Object.keys(servers);
-  const speeds = await measureServers(redis, plan, servers);
+  const speeds = await measureServers(redisUrl, plan, files);
   return ROUTES.map((route) => ({
     route,
-    ...Object.fromEntries(names.map((name) => [name, median(speeds(name, route))])),
+    ...Object.fromEntries(Object.keys(files).map((name) => [name, median(speeds(name, route))])),
   }));
 }
 
 /** Starts all servers and loads one after the other. Returns the requests a second by server and route, round by round. */
 async function measureServers(
-  redis: Redis,
+  redisUrl: string,
   plan: Plan["requests"],
-  commands: Record<string, string[]>,
+  files: Record<string, string>,
 ): Promise<(name: string, route: string) => number[]> {
   pin(process.pid, OTHER_CORE);
-  const running: (Server & { name: string })[] = [];
-  const cookies: Record<string, string[]> = {};
-  const measures: Record<string, () => Promise<number>> = {};
-  try {
-    for (const [name, command] of Object.entries(commands)) {
-      const server = await startServer(command, redis);
-      running.push({ name, ...server });
-      cookies[name] = await repeat(plan.sessions, (user) => logIn(server.port, user));
-    }
-    for (const route of ROUTES) {
-      for (const { name, port } of running) {
-        const requests = cookies[name]?.map((cookie, user) => rawRequest(route, cookie, user)) ?? [];
-        measures[`${name} ${route}`] = () => requestsPerSecond(port, requests, plan.secondsPerRound);
-      }
-    }
-    const speeds = await measureInTurn(plan.rounds, measures);
-    return (name, route) => speeds(`${name} ${route}`);
-  } finally {
-    await Promise.all(running.map((server) => server.stop()));
+  const servers: (Server & { name: string; cookies: string[] })[] = [];
+  for (const [name, file] of Object.entries(files)) {
+    const server = await startServer(file, redisUrl);
+    const cookies = await repeat(plan.sessions, (user) => logIn(server.port, user));
+    servers.push({ ...server, name, cookies });
   }
+  const measures: Record<string, Measure> = {};
+  for (const route of ROUTES) {
+    for (const { name, port, cookies } of servers) {
+      const requests = cookies.map((cookie, user) => rawRequest(route, cookie, user));
+      measures[`${name} ${route}`] = () => requestsPerSecond(port, requests, plan.secondsPerRound);
+    }
+  }
+  const speeds = await measureInTurn(plan.rounds, measures);
+  await Promise.all(servers.map((server) => server.stop()));
+  return (name, route) => speeds(`${name} ${route}`);
 }
 
 /** Each session has a user of its own, because the demo keeps a list of each user's sessions. */

@@ -1,15 +1,12 @@
 /** node:http alone, without a session and without Redis: replies as long as the demo server's. */
-import { createServer } from "node:http";
 import { listen } from "./listen.ts";
 
 const body = JSON.stringify("x".repeat(305));
 
-listen(
-  createServer((request, response) => {
-    request.resume();
-    response.setHeader("Content-Type", "application/json; charset=utf-8");
-    response.setHeader("Content-Length", Buffer.byteLength(body));
-    if (request.url === "/login") response.setHeader("Set-Cookie", "sid=none; Path=/; HttpOnly; SameSite=Lax");
-    response.end(body);
-  }),
-);
+listen((request, response) => {
+  request.resume();
+  response.setHeader("Content-Type", "application/json; charset=utf-8");
+  response.setHeader("Content-Length", Buffer.byteLength(body));
+  if (request.url === "/login") response.setHeader("Set-Cookie", "sid=none; Path=/; HttpOnly; SameSite=Lax");
+  response.end(body);
+});

@@ -1,5 +1,4 @@
 /** Express with express-session and connect-redis, set up as their documentation does. */
-import { createServer } from "node:http";
 import { RedisStore } from "connect-redis";
 import express, { type Request } from "express";
 import session, { type Session } from "express-session";
@@ -25,12 +24,9 @@ app.use(
 app.post("/login", (request, response, next) => {
   const { username } = request.body as { username: string };
   request.session.regenerate((error: unknown) => {
-    if (error) {
-      next(error);
-      return;
-    }
+    if (error) return next(error);
     Object.assign(request.session, { username, page_views: 1 });
-    response.json({ username, page_views: 1 });
+    return response.json({ username, page_views: 1 });
   });
 });
 
@@ -41,13 +37,10 @@ app.get("/session", (request, response) => {
 });
 
 app.post("/increment", (request, response) => {
-  const current = sessionOf(request);
-  if (current.page_views === undefined) {
-    response.status(401).json({ error: "No active session" });
-    return;
-  }
-  current.page_views += 1;
-  response.json({ page_views: current.page_views });
+  const views = sessionOf(request).page_views;
+  if (views === undefined) return response.status(401).json({ error: "No active session" });
+  sessionOf(request).page_views = views + 1;
+  return response.json({ page_views: views + 1 });
 });
 
-listen(createServer(app));
+listen(app);

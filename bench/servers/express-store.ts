@@ -1,5 +1,4 @@
 /** Express with this store. */
-import { createServer } from "node:http";
 import express, { type Request } from "express";
 import { SessionCookie } from "../../session-cookie.ts";
 import { RedisSessionStore } from "../../session-store.ts";
@@ -35,4 +34,4 @@ app.post("/increment", async (request, response) => {
   else response.json({ page_views: views });
 });
 
-listen(createServer(app));
+listen(app);

@@ -3,7 +3,6 @@ import fastifyCookie from "@fastify/cookie";
 import fastifySession from "@fastify/session";
 import { RedisStore } from "connect-redis";
 import fastify, { type FastifyRequest } from "fastify";
-import { parseForms } from "./fastify-forms.ts";
 import { connectRedis } from "./redis-client.ts";
 
 interface CountedSession {
@@ -14,7 +13,9 @@ interface CountedSession {
 const sessionOf = (request: FastifyRequest) => (request as unknown as { session: CountedSession }).session;
 
 const app = fastify();
-parseForms(app);
+app.addContentTypeParser("application/x-www-form-urlencoded", { parseAs: "string" }, (_request, body, done) => {
+  done(null, Object.fromEntries(new URLSearchParams(String(body))));
+});
 await app.register(fastifyCookie);
 await app.register(fastifySession, {
   cookieName: "sid",

@@ -2,7 +2,6 @@
 import fastify, { type FastifyRequest } from "fastify";
 import { SessionCookie } from "../../session-cookie.ts";
 import { RedisSessionStore } from "../../session-store.ts";
-import { parseForms } from "./fastify-forms.ts";
 import { connectRedis } from "./redis-client.ts";
 
 const store = new RedisSessionStore({
@@ -13,7 +12,9 @@ const cookie = new SessionCookie();
 const sessionId = ({ headers }: FastifyRequest) => cookie.read(headers.cookie);
 
 const app = fastify();
-parseForms(app);
+app.addContentTypeParser("application/x-www-form-urlencoded", { parseAs: "string" }, (_request, body, done) => {
+  done(null, Object.fromEntries(new URLSearchParams(String(body))));
+});
 
 app.post("/login", async (request, reply) => {
   const { username } = request.body as { username: string };

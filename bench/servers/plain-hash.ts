@@ -1,6 +1,6 @@
 /** node:http and Redis' commands for a hash and its expiry, without anything that makes a session safe. */
 import { randomBytes } from "node:crypto";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { text } from "node:stream/consumers";
 import { listen } from "./listen.ts";
 import { connectRedis } from "./redis-client.ts";
@@ -8,7 +8,7 @@ import { connectRedis } from "./redis-client.ts";
 const TTL = 1800; // seconds
 const redis = await connectRedis();
 
-listen(createServer((request, response) => void handle(request, response)));
+listen((request, response) => void handle(request, response));
 
 async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
   response.setHeader("Content-Type", "application/json; charset=utf-8");
