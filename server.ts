@@ -73,7 +73,7 @@ async function drain(server: Server): Promise<void> {
   await once(server.close(), "close");
 }
 
-// Without a listener, an error of the output would end the server: as when the program that reads its log has ended.
+// Without a listener, an error of the output would end the server, for example when the program that reads it has ended.
 process.stdout.on("error", () => {});
 process.stderr.on("error", () => {});
 

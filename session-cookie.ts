@@ -38,7 +38,7 @@ export interface SessionCookieOptions {
    * host itself, so another subdomain cannot set it. Default: `false`, for plain HTTP on localhost; the name is `sid`.
    */
   secure?: boolean;
-  /** How long the browser keeps the cookie, in seconds. Default: until it is closed. Does not prolong the session. */
+  /** Seconds for which the browser keeps the cookie; the session may end earlier. Default: until the browser is closed. */
   maxAge?: number | undefined;
 }
 
@@ -56,7 +56,7 @@ export class SessionCookie {
     this.attributes = maxAge === undefined ? attributes : { ...attributes, maxAge };
   }
 
-  /** Returns the session ID in a `Cookie` header, alive or dead, or `undefined` if there is none. */
+  /** Returns the session ID in a `Cookie` header, or `undefined`. There need not be such a session. */
   read(cookieHeader: string | undefined): string | undefined {
     return readCookie(cookieHeader, this.name);
   }
@@ -195,8 +195,8 @@ export function isCrossSite(headers: OriginHeaders): boolean {
 }
 
 /**
- * Compares hosts only: behind a proxy that terminates TLS, the scheme of the request is not known. The scheme of the
- * origin gives both the same default port.
+ * Compares hosts only: behind a proxy that terminates TLS, the scheme of the request is not known. So both get the
+ * scheme of the origin, and with it the same default port.
  */
 function isSameHost(origin: string, host: string | undefined): boolean {
   if (host === undefined || !URL.canParse(origin)) return false;

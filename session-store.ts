@@ -1,8 +1,8 @@
 /**
  * A session store for Redis in one file. It needs a connected `redis` client and nothing else.
  *
- * A session is a Redis hash, and its key always has an expiry. All fields but the last one below are reserved for the
- * store, and so is the name `ttl`, which a session has when it is read:
+ * A session is a Redis hash, and its key always has an expiry. The fields below are reserved for the store, except the
+ * last one. So is the name `ttl`: a session that was read has it.
  *
  *     session:{id}
  *       session_ttl      = 1800                    idle timeout in seconds
@@ -45,7 +45,7 @@ export type SessionData<Fields extends FieldTypes = TextFields> = string extends
 
 /**
  * A session as it is read: an object without a prototype, so that a field named `constructor` is there only if it was
- * written. Any field may be missing, but not the store's own. `ttl` is the seconds left, rounded up; it is not stored.
+ * written. The application's fields may be missing. `ttl` is the seconds left, rounded up; it is not stored.
  * Without the option `fields`, every value is text, those of the reserved fields too.
  */
 export type Session<Fields extends FieldTypes = TextFields> = { [Field in keyof Fields]?: ValueOf<Fields[Field]> } & {
@@ -91,18 +91,18 @@ export interface RedisSessionStoreOptions<Fields extends FieldTypes = TextFields
    */
   hashIds?: boolean;
   /**
-   * Milliseconds within which every operation resolves or rejects, whatever Redis does. Default: 1000. If our own event
-   * loop is blocked meanwhile, an operation may take up to 100 ms more, to read the replies that have arrived.
+   * Milliseconds within which every operation resolves or rejects, whatever Redis does. Default: 1000. If the event loop
+   * is blocked at that time, an operation gets up to 100 ms more once it is free, to read replies that have arrived.
    */
   timeoutMs?: number;
-  /** The most bytes that the names and values of fields may have in one write, not in all. Default: 4096. */
+  /** The most bytes of field names and values in one write. The size of a session is not limited. Default: 4096. */
   maxWriteBytes?: number;
 }
 
-/** Requires `fields` if there is a type argument. Every value is text without `fields`, so the types would be wrong. */
+/** Requires `fields` if there is a type argument: without `fields`, every value is text, and the types would be wrong. */
 type FieldsIfTyped<Fields extends FieldTypes> = IsText<Fields> extends true ? unknown : { fields: Fields };
 
-/** The timeouts of one session, in seconds. Default: those of the store; the idle timeout at most the absolute one. */
+/** The timeouts of one session, in seconds. Default: those of the store, `ttl` being at most `absoluteTtl`. */
 export interface SessionTimeouts {
   ttl?: number | undefined;
   absoluteTtl?: number | undefined;
@@ -129,10 +129,10 @@ const RESERVED_NAMES = new Set([...Object.keys(RESERVED_FIELDS), "session_user"]
 
 const MAX_ABSOLUTE_TTL = 3_153_600_000; // seconds: 100 years
 const MAX_TIMEOUT_MS = 2_147_483_647; // a longer timer fires at once
-const MAX_STRING_BYTES = 536_870_912; // what a Redis string may have
-const GRACE_MS = 100; // the last part of a time limit; half of one below 200 ms
+const MAX_STRING_BYTES = 536_870_912; // the most that a Redis string can hold
+const GRACE_MS = 100; // the last part of a time limit, but at most half of it: see startGrace
 
-/** By when an operation must be over, on the clock of `performance.now()`. All its steps share it. */
+/** The time limit of one operation. All its steps share it. `end` is on the clock of `performance.now()`. */
 export interface TimeLimit {
   readonly timeoutMs: number;
   readonly graceMs: number;
@@ -207,8 +207,8 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
 
   /**
    * Adds to a field, which counts as 0 if it is missing, and returns the new number. `null` if there is no such session.
-   * Throws a `TypeError` if the field holds no integer, and a `RangeError` if the field is reserved, or the amount or the
-   * sum is not a safe integer.
+   * Throws a `TypeError` if the field holds no integer, and a `RangeError` if the field is reserved, or if the amount or
+   * the sum is not a safe integer.
    */
   async incrementField(id: string | undefined, field: NumberField<Fields>, amount = 1): Promise<number | null> {
     assertType("field", field, "string");
@@ -226,8 +226,8 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
   }
 
   /**
-   * Sets the session's own idle timeout, in seconds, and resets it: 1 to the store's `absoluteTtl`, else a `RangeError`.
-   * `false` if there is no such session.
+   * Sets the session's own idle timeout and resets it. `ttl` is in seconds, from 1 to the store's `absoluteTtl`. `false`
+   * if there is no such session.
    */
   async setSessionTtl(id: string | undefined, ttl: number): Promise<boolean> {
     assertWhole("ttl", ttl, this.absoluteTtl, "seconds");
@@ -247,13 +247,15 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
   }
 
   /**
-   * Gives a session a new ID and returns it; the old ID no longer works. Do this whenever what the user may do changes,
-   * above all at log-in: an attacker may know the old ID (session fixation). Data and deadline are kept, the idle timeout
-   * is reset; `data` changes fields as in an update. `null` if there is no such session; of several rotations at once, one succeeds.
+   * Gives a session a new ID and returns it; the old ID no longer works. Do this whenever the user's rights change, above
+   * all at log-in: an attacker may know the old ID (session fixation). Data and deadline are kept, the idle timeout is
+   * reset; `data` changes fields as in an update. `null` if there is no such session. Of several rotations at once, one
+   * succeeds.
    *
    * The two keys may live on two nodes of a cluster, so there are two steps: the old session is read and deleted, then
-   * the new one created. If Redis fails between them, the user has to log in again. Two IDs never open one session. An operation that
-   * was started with the old ID finds no session; do not clear the cookie for it, because it may hold the new ID by then.
+   * the new one created. If Redis fails between them, the user has to log in again. Two IDs never open one session. An
+   * operation that was started with the old ID finds no session; do not clear the cookie for it, because it may hold the
+   * new ID by then.
    */
   async rotateSession(id: string | undefined, data = {} as SessionData<Fields>): Promise<string | null> {
     const newId = newSessionId();
@@ -270,9 +272,10 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
     return this.prefix + (this.#hashIds ? `sha256:${createHash("sha256").update(id).digest("base64url")}` : id);
   }
 
-  // The protected methods are for subclasses. They are not public, because an ID that a caller chooses is session fixation.
+  // The protected methods are for subclasses. They are not public, because a caller could then choose the ID of a new
+  // session, which is session fixation.
 
-  /** The hash of a new session, before its ID and its deadline are known. Throws if an argument is wrong. */
+  /** The fields of a new session, without its deadline, which Redis' clock decides. Throws if an argument is wrong. */
   protected newFields(data: SessionData<Fields>, timeouts: SessionTimeouts): StoredFields {
     const { absoluteTtl = this.absoluteTtl, ttl = Math.min(this.#ttl, absoluteTtl) } = timeouts;
     assertWhole("absoluteTtl", absoluteTtl, MAX_ABSOLUTE_TTL, "seconds");
@@ -282,7 +285,7 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
     return applyChanges(fields, this.encode(data));
   }
 
-  /** Writes a whole session. In a rotation it keeps its deadline: `false` if that has passed. */
+  /** Writes a whole session. `false` if it is rotated and its deadline has passed. */
   protected async create(
     id: string,
     fields: StoredFields,
@@ -315,8 +318,8 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
   }
 
   /**
-   * Deletes the session at a key; if a user is given, only if it is theirs. Returns the session's user, which is empty if
-   * it names none; `null` if there is no such session.
+   * Deletes the session at a key; if a user is given, only if it is theirs. Returns the session's user, or `""` if it has
+   * none; `null` if there is no such session.
    */
   protected async deleteKey(key: string, timeLimit: TimeLimit, user?: string): Promise<string | null> {
     return (await this.#runOnKey("delete", key, user === undefined ? [] : [user], timeLimit)) as string | null;
@@ -348,8 +351,8 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
 
   /**
    * Runs a script on one key, within the time limit. If the server has not cached the script, `EVAL` sends it along.
-   * `null` if the script returns that or the key holds another type; anything else that Redis refuses rejects with a
-   * `RedisUnavailableError`.
+   * `null` if the script returns that or if the key holds another type. Rejects with a `RedisUnavailableError` for every
+   * other error.
    */
   protected async evaluate(script: Script, key: string, args: string[], timeLimit: TimeLimit): Promise<unknown> {
     try {
@@ -524,7 +527,7 @@ export function isSessionId(id: unknown): id is string {
   return typeof id === "string" && /^[A-Za-z0-9_-]{43}$/.test(id);
 }
 
-/** The time for people, to the second: `2026-04-08T12:34:56Z`. Kept for a second, because formatting it is slow. */
+/** The current time, to the second: `2026-04-08T12:34:56Z`. Kept for a second, because formatting it is slow. */
 function timestamp(): string {
   const second = Math.floor(Date.now() / 1000);
   if (second !== formatted.second)
@@ -575,7 +578,7 @@ function encodeJson(field: string, value: unknown): string {
   return text;
 }
 
-/** The value of a field, and `undefined` if the text does not have its type. A field of no type is text. */
+/** The value of a field; `undefined` if the text is not of its type. A field without a type is text. */
 function decodeValue(text: string, type: FieldType | undefined): unknown {
   if (type === Number) return text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : undefined;
   if (type === Boolean) return text === "true" ? true : text === "false" ? false : undefined;
@@ -587,7 +590,7 @@ function decodeValue(text: string, type: FieldType | undefined): unknown {
   }
 }
 
-/** A lone surrogate has no UTF-8: Redis would hold U+FFFD in its place, and two such names would be one. */
+/** A lone surrogate has no UTF-8 encoding: Redis would hold U+FFFD in its place, and two such names would be one. */
 export function assertWellFormed(name: string, text: string): string {
   if (!/\p{Surrogate}/u.test(text)) return text;
   throw new TypeError(`${name} must be well-formed text; got a lone surrogate`);
@@ -633,7 +636,7 @@ function toIncrementError(field: string, error: unknown): unknown {
   return error;
 }
 
-/** Settles as `work` does; rejects with a `RedisUnavailableError` if that is not before the end of the time limit. */
+/** Settles like `work`, or rejects with a `RedisUnavailableError` at the end of the time limit. */
 function settleBy(limit: TimeLimit, work: Promise<unknown>): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const wait: Wait = { limit, reject, timer: undefined };
@@ -651,8 +654,8 @@ interface Wait {
 }
 
 /**
- * Starts the last part of the time limit. If it starts late, our own event loop was blocked: then the limit is extended,
- * so that replies that have arrived in the meantime can be read.
+ * Starts the last part of the time limit. If it starts late, the event loop was blocked: then the limit is extended, so
+ * that replies that have arrived in the meantime can be read.
  */
 function startGrace(wait: Wait): void {
   const { limit } = wait;

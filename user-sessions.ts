@@ -5,8 +5,8 @@
  *
  *     session:user:{SHA-256 digest of the user in base64url}
  *       member = the session's key without the prefix
- *       score  = the session's deadline, Unix time in seconds; negative if the session is marked: it is about to be ended.
- *                A minute from now for a session that is being created
+ *       score  = the session's deadline: Unix time in seconds. Negative if the session is marked, which means that it is
+ *                about to be ended. While the session is being created: a minute from now
  *
  * Reading and writing a session does not touch the index, so it costs the same as without one. In a Redis Cluster, the
  * index and the session may be on two nodes, and no command spans both. So the session's own hash decides, and the index
@@ -66,7 +66,7 @@ export class SessionRevokedError extends Error {
 }
 
 const MAX_USER_BYTES = 256;
-const CHUNK = 500; // sessions read or deleted at a time, so that other requests get their turn on the connection
+const CHUNK_SIZE = 500; // sessions read or deleted at a time, so that other requests get their turn on the connection
 
 /** The operations of `RedisSessionStore`, for sessions that may name their user, and those on a user's sessions. */
 export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisSessionStore<Fields> {
@@ -84,9 +84,9 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
     const timeLimit = this.startTimeLimit();
     const id = newSessionId();
     const entry = [this.#memberOf(id), "", String(absoluteTtl)]; // what "add" and "confirm" in INDEX_SCRIPT take
-    await this.#onIndex("add", user, entry, timeLimit);
+    await this.#runOnIndex("add", user, entry, timeLimit);
     await this.create(id, fields, timeLimit, absoluteTtl);
-    if (await this.#onIndex("confirm", user, entry, timeLimit)) return id;
+    if (await this.#runOnIndex("confirm", user, entry, timeLimit)) return id;
     await this.#endMarked(user, id, timeLimit);
     throw new SessionRevokedError("All sessions of the user were ended during the log-in");
   }
@@ -106,9 +106,9 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
     const user = session.session_user;
     if (user === undefined) return (await this.rotate(id, newId, changes, timeLimit)) ? newId : null;
     const member = this.#memberOf(newId);
-    const deadline = Number(session.session_deadline); // NaN if another program made it unreadable: then it begins anew
+    const deadline = Number(session.session_deadline); // NaN if another program overwrote it: then a new one is set
     const entry = [member, deadline > 0 ? String(deadline) : "", String(this.absoluteTtl), this.#memberOf(id)];
-    if (!(await this.#onIndex("add", user, entry, timeLimit))) {
+    if (!(await this.#runOnIndex("add", user, entry, timeLimit))) {
       await this.#endMarked(user, id, timeLimit);
       return null;
     }
@@ -116,7 +116,7 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
       await this.#removeEntries(user, [member], timeLimit);
       return null;
     }
-    if (await this.#onIndex("confirm", user, entry, timeLimit)) return newId;
+    if (await this.#runOnIndex("confirm", user, entry, timeLimit)) return newId;
     await this.#endMarked(user, newId, timeLimit);
     return null;
   }
@@ -141,13 +141,14 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
       throw new RangeError(`limit must be a whole number from 1, or Infinity; got ${String(limit)}`);
     }
     const timeLimit = this.startTimeLimit();
-    const listed = new Map<string, ListedSession<Fields>>(); // by member: a log-in meanwhile moves entries to the next step
+    // By member: a log-in between the two reads shifts the entries, so one of them may be read twice.
+    const listed = new Map<string, ListedSession<Fields>>();
     const gone: Entry[] = [];
     let read = 0;
-    for (const count of limit === Infinity ? [Infinity] : [limit, CHUNK]) {
+    for (const count of limit === Infinity ? [Infinity] : [limit, CHUNK_SIZE]) {
       const entries = await this.#entriesOf(user, timeLimit, read, count);
       read += entries.length;
-      for (const chunk of chunksOf(entries, CHUNK)) {
+      for (const chunk of chunksOf(entries, CHUNK_SIZE)) {
         const sessions = await Promise.all(chunk.map(([member]) => this.peekKey(this.prefix + member, timeLimit)));
         for (const [i, entry] of chunk.entries()) {
           const [member] = entry;
@@ -158,7 +159,7 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
       }
       if (listed.size >= limit || entries.length < count) break;
     }
-    if (gone.length > 0) await this.#onIndex("prune", user, gone.flat(), timeLimit);
+    if (gone.length > 0) await this.#runOnIndex("prune", user, gone.flat(), timeLimit);
     const newest = [...listed.values()].slice(0, limit);
     newest.sort((a, b) => b.session.created_at.localeCompare(a.session.created_at));
     return newest;
@@ -183,17 +184,18 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
    * session that the user had when it was called is alive, nor is one that such a session was rotated to. Log-ins under
    * way are ended too: they reject with a `SessionRevokedError`.
    *
-   * A rotation of the kept session that is under way at the same moment is ended as well, so keep the new ID instead.
-   * If a node fails or does not reply in time, it ends the sessions on the others and rejects with a
-   * `RedisUnavailableError`. What is left is marked: it cannot be rotated, and the next call ends it, unless it is `except`.
+   * If the kept session is being rotated at the same moment, it is ended as well: wait for the rotation, and keep the new
+   * ID. If a node fails or does not reply in time, the sessions on the other nodes are ended, and the call rejects with a
+   * `RedisUnavailableError`. What is left is marked: it cannot be rotated, and the next call ends it, unless it is
+   * `except`.
    */
   async endSessions(user: string, { except }: { except?: string | undefined } = {}): Promise<number> {
     const timeLimit = this.startTimeLimit();
     const kept = isSessionId(except) ? this.#memberOf(except) : "";
-    const marked = (await this.#onIndex("mark", user, [kept], timeLimit)) as string[];
+    const marked = (await this.#runOnIndex("mark", user, [kept], timeLimit)) as string[];
     let count = 0;
     const failures: unknown[] = [];
-    for (const members of chunksOf(marked, CHUNK)) {
+    for (const members of chunksOf(marked, CHUNK_SIZE)) {
       const deletions = members.map((member) => this.deleteKey(this.prefix + member, timeLimit, user));
       const outcomes = await Promise.allSettled(deletions);
       const gone = members.filter((_, i) => outcomes[i]?.status === "fulfilled");
@@ -220,16 +222,16 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
 
   async #entriesOf(user: string, timeLimit: TimeLimit, first = 0, count = Infinity): Promise<Entry[]> {
     const last = count === Infinity ? -1 : first + count - 1;
-    const reply = (await this.#onIndex("list", user, [String(first), String(last)], timeLimit)) as unknown[];
+    const reply = (await this.#runOnIndex("list", user, [String(first), String(last)], timeLimit)) as unknown[];
     return pairsOf(reply);
   }
 
   /** Removes the entries of sessions that are gone. If that fails, the entries stay, which does no harm. */
   async #removeEntries(user: string, members: string[], timeLimit: TimeLimit): Promise<void> {
-    if (members.length > 0) await this.#onIndex("remove", user, members, timeLimit).catch(() => null);
+    if (members.length > 0) await this.#runOnIndex("remove", user, members, timeLimit).catch(() => null);
   }
 
-  async #onIndex(operation: string, user: string, args: string[], timeLimit: TimeLimit): Promise<unknown> {
+  async #runOnIndex(operation: string, user: string, args: string[], timeLimit: TimeLimit): Promise<unknown> {
     assertUser(user);
     const key = `${this.prefix}user:${digestOf(user)}`;
     const reply = await this.evaluate(INDEX_SCRIPT, key, [operation, ...args], timeLimit);
@@ -252,14 +254,14 @@ local now = tonumber(call("TIME")[1])
 
 -- The index expires a minute after the last of its sessions, because the clocks of two nodes differ. PEXPIREAT runs before
 -- ZADD too: if the ACL denies it, the script fails before it creates a key that never expires.
-local function enter(member, score, deadline)
+local function set_entry(member, score, deadline)
   local expiry = math.max((deadline + 60) * 1000, call("PEXPIRETIME", key))
   call("PEXPIREAT", key, expiry)
   call("ZADD", key, score, member)
   call("PEXPIREAT", key, expiry)
 end
 
--- Entries, marked or not, whose deadline was a minute ago or more, and log-ins that never finished.
+-- Removes entries, marked or not, whose deadline was a minute ago or more, and those of log-ins that never finished.
 local function remove_overdue()
   call("ZREMRANGEBYSCORE", key, 60 - now, now - 60)
 end
@@ -270,14 +272,14 @@ if operation == "add" then
   remove_overdue()
   local old = ARGV[5] and tonumber(call("ZSCORE", key, ARGV[5]))
   if old and old < 0 then return 0 end
-  enter(ARGV[2], now + 60, tonumber(ARGV[3]) or now + ARGV[4]) -- until it is confirmed
+  set_entry(ARGV[2], now + 60, tonumber(ARGV[3]) or now + ARGV[4]) -- until it is confirmed
   return 1
 end
 if operation == "confirm" then
   local score = tonumber(call("ZSCORE", key, ARGV[2]))
   if not score or score < 0 then return 0 end
   local deadline = tonumber(ARGV[3]) or now + ARGV[4]
-  enter(ARGV[2], deadline, deadline)
+  set_entry(ARGV[2], deadline, deadline)
   if ARGV[5] then call("ZREM", key, ARGV[5]) end
   return 1
 end
@@ -291,8 +293,8 @@ end
 -- ARGV[2] …: member, score, member, score …, as they were read
 if operation == "prune" then
   for i = 2, #ARGV, 2 do
-    local may_be_under_way = math.abs(ARGV[i + 1]) <= now + 60
-    if not may_be_under_way and call("ZSCORE", key, ARGV[i]) == ARGV[i + 1] then call("ZREM", key, ARGV[i]) end
+    local may_be_unconfirmed = math.abs(ARGV[i + 1]) <= now + 60
+    if not may_be_unconfirmed and call("ZSCORE", key, ARGV[i]) == ARGV[i + 1] then call("ZREM", key, ARGV[i]) end
   end
   return 1
 end
@@ -317,7 +319,7 @@ end
 
 const digestOf = (text: string): string => createHash("sha256").update(text).digest("base64url");
 
-/** With `hashIds`, a member is the handle already, after a prefix. */
+/** With `hashIds`, a member is `sha256:` and the handle. */
 function handleOfMember(member: string): string {
   return member.startsWith("sha256:") ? member.slice("sha256:".length) : digestOf(member);
 }

@@ -77,10 +77,10 @@ export function parseOptions(args: string[], environment: NodeJS.ProcessEnv): Op
   const addressSettings = ADDRESS_OPTIONS.some((name) => flags.has(name)) ? fromFlags : fromEnvironment;
   const redisSettings: Settings = (name) => (ADDRESS_OPTIONS.includes(name) ? addressSettings(name) : settings(name));
   return {
-    port: toWhole(settings("port"), 0, LARGEST_PORT) ?? 8080,
+    port: toWholeNumber(settings("port"), 0, LARGEST_PORT) ?? 8080,
     host: toHost(settings("host")) ?? "127.0.0.1",
     redis: toRedisTarget(redisSettings),
-    absoluteTtl: toWhole(settings("absolute-ttl"), 1, LARGEST_TTL) ?? 2_592_000,
+    absoluteTtl: toWholeNumber(settings("absolute-ttl"), 1, LARGEST_TTL) ?? 2_592_000,
     secureCookie: toSwitch(settings("secure-cookie")) ?? false,
     hashIds: toSwitch(settings("hash-ids")) ?? false,
   };
@@ -153,7 +153,7 @@ function invalid({ source, text }: Setting, rule: string): StartError {
   return new StartError(`${source} must be ${rule}${isAboutRedis ? "" : `; got ${JSON.stringify(text)}`}.`);
 }
 
-function toWhole(setting: Setting | undefined, smallest: number, largest: number): number | undefined {
+function toWholeNumber(setting: Setting | undefined, smallest: number, largest: number): number | undefined {
   if (setting === undefined) return undefined;
   const value = Number(setting.text);
   if (/^\d+$/.test(setting.text) && value >= smallest && value <= largest) return value;
@@ -183,7 +183,7 @@ function toRedisTarget(settings: Settings): RedisTarget | undefined {
   const isCluster = toSwitch(cluster) ?? false;
   const masterName = toMasterName(sentinel);
   const host = toHost(settings("redis-host"));
-  const port = toWhole(settings("redis-port"), 1, LARGEST_PORT);
+  const port = toWholeNumber(settings("redis-port"), 1, LARGEST_PORT);
   if (cluster && isCluster && sentinel) {
     throw new StartError(`${cluster.source} and ${sentinel.source} exclude each other: a cluster needs no Sentinel.`);
   }
@@ -191,7 +191,7 @@ function toRedisTarget(settings: Settings): RedisTarget | undefined {
     throw new StartError(`${url.source} takes the place of host and port: name either it or them.`);
   }
   if (!isCluster && (sentinel ?? url ?? host ?? port) === undefined) return undefined;
-  const { database = 0, ...named } = url ? toServer(url) : { host, port };
+  const { database = 0, ...named } = url ? parseRedisUrl(url) : { host, port };
   if (url && isCluster && database !== 0) throw invalid(url, "without a database: a cluster has only one");
   const defaultPort = masterName === undefined ? 6379 : 26_379;
   const server = { ...named, host: named.host ?? "localhost", port: named.port ?? defaultPort, database };
@@ -199,13 +199,13 @@ function toRedisTarget(settings: Settings): RedisTarget | undefined {
   return { ...server, kind: isCluster ? "cluster" : "single" };
 }
 
-/** Sentinel allows no other characters in a name. */
+/** Sentinel allows only these characters in the name of a master. */
 function toMasterName(setting: Setting | undefined): string | undefined {
   if (setting === undefined || /^[\w.-]+$/.test(setting.text)) return setting?.text;
   throw invalid(setting, "the name of a master: letters, digits and ._-");
 }
 
-function toServer(setting: Setting): RedisAccess & { host: string; port: number | undefined } {
+function parseRedisUrl(setting: Setting): RedisAccess & { host: string; port: number | undefined } {
   try {
     const { protocol, username, password, hostname, port, pathname, search, hash } = new URL(setting.text);
     const host = hostname.replace(/^\[(.*)\]$/, "$1");

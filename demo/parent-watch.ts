@@ -28,13 +28,13 @@ export function watchParents(onGone: () => void): void {
  * if npm has already ended.
  */
 function findParents(): number[] | undefined {
-  const isByTsx = process.execArgv.some((option) => option.endsWith("preflight.cjs")); // the command tsx loads it
-  const isByNpm =
+  const isStartedByTsx = process.execArgv.some((option) => option.endsWith("preflight.cjs")); // tsx adds this option
+  const isStartedByNpm =
     NPM_AGENT.test(process.env["npm_config_user_agent"] ?? "") &&
     NPM_EVENTS.has(process.env["npm_lifecycle_event"] ?? "");
-  if (!isByTsx && !isByNpm) return undefined;
+  if (!isStartedByTsx && !isStartedByNpm) return undefined;
   const ancestors = findAncestors();
-  if (!isByNpm || ancestors === undefined) return [process.ppid];
+  if (!isStartedByNpm || ancestors === undefined) return [process.ppid];
   const npm = ancestors.findIndex(({ command }) => NPM_COMMAND.test(command));
   if (npm >= 0) return ancestors.slice(0, npm + 1).map(({ pid }) => pid);
   return ancestors.length <= MAX_ORPHAN_ANCESTORS ? [] : [process.ppid];

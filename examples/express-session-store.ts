@@ -139,7 +139,7 @@ export class ExpressSessionStore extends session.Store {
     return Number.isNaN(lifetimeMs) ? this.#ttl * 1000 : lifetimeMs;
   }
 
-  /** Redis deletes the session when its cookie expires, but by its own clock and after the time that a command takes. */
+  /** Redis deletes the session when its cookie expires, but by its own clock and a little later. So this checks it too. */
   async #read(digest: string): Promise<StoredSession | null> {
     const fields = await this.#sessions.getSession(digest, { refreshTtl: false });
     if (fields?.data === undefined) return null;

@@ -2,7 +2,7 @@ import { createClient } from "redis";
 
 export type Client = Awaited<ReturnType<typeof connectRedis>>;
 
-/** A client with the demo's settings that affect speed: node-redis' own command timeout costs a timer a command. */
+/** A client with the demo's settings that affect speed: node-redis' own command timeout costs a timer each time. */
 export const connectRedis = (url = process.env["REDIS_URL"] ?? "") =>
   createClient({ url, disableOfflineQueue: true, commandOptions: { timeout: 0 } }).connect();
 

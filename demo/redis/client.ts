@@ -47,8 +47,8 @@ export function clientOptions({ username, password, database = 0, isTls = false 
 }
 
 /**
- * `closing` is the promise of node-redis' own close(). That waits for replies without a limit, and it rejects where the
- * connection is lost; the client then stays in a list of node-redis' until it is destroyed.
+ * `closing` is the promise of node-redis' own close(). That waits for replies without a limit, and rejects if the
+ * connection is lost. Such a client must be destroyed, because node-redis keeps it in a list until then.
  */
 export async function closeClients(clients: RedisClientType[], closing: Promise<unknown>): Promise<void> {
   await withTimeLimit(REDIS_TIME_LIMITS.closeMs, "no reply", closing).catch(() => {});

@@ -18,7 +18,7 @@ export async function connectCluster(
   known: RedisServer[] = [node],
 ): Promise<RedisConnection> {
   const attempt = new AbortController();
-  setMaxListeners(0, attempt.signal); // each socket adds one
+  setMaxListeners(0, attempt.signal); // each socket adds a listener
   const { commandOptions, ...defaults } = clientOptions(access, attempt.signal);
   const socketOptions: { signal?: AbortSignal } = defaults.socket;
   const cluster = createCluster({ rootNodes: known.map((socket) => ({ socket })), defaults, commandOptions });

@@ -1,4 +1,7 @@
-/** Start here to read how the demo connects to Redis: a file for each kind of Redis, and one for the watchdog. */
+/**
+ * Start here to read how the demo connects to Redis. There is a file for each kind of Redis: `single.ts`, `cluster.ts`,
+ * `sentinel.ts`, `private.ts`. The watchdog is in `monitored-connection.ts`.
+ */
 import { RedisUnavailableError } from "../../session-store.ts";
 import { connectCluster } from "./cluster.ts";
 import type { RedisCommands, RedisConnection } from "./connection.ts";

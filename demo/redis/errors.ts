@@ -1,4 +1,4 @@
-/** What the demo says of errors of Redis and of the connection to it. No text ever shows the password. */
+/** What the demo says about errors of Redis and of the connection to it. No text ever shows the password. */
 import { ErrorReply, SocketClosedUnexpectedlyError } from "redis";
 import { StartError } from "../start-error.ts";
 import { addressOf, type RedisTarget } from "./target.ts";
@@ -28,29 +28,10 @@ function codeOf(error: unknown): string | undefined {
   return error instanceof Error && "code" in error ? String(error.code) : undefined;
 }
 
-/** Node's codes for a certificate whose issuer it does not know. */
-const UNKNOWN_ISSUER = new Set([
-  "DEPTH_ZERO_SELF_SIGNED_CERT",
-  "SELF_SIGNED_CERT_IN_CHAIN",
-  "UNABLE_TO_GET_ISSUER_CERT",
-  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
-  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
-  "CERT_SIGNATURE_FAILURE",
-]);
-/** Node's other codes for a certificate that it refuses. */
-const REFUSED_CERTIFICATE = new Set([
-  "CERT_HAS_EXPIRED",
-  "CERT_NOT_YET_VALID",
-  "CERT_REVOKED",
-  "CERT_REJECTED",
-  "CERT_UNTRUSTED",
-  "CERT_CHAIN_TOO_LONG",
-  "INVALID_CA",
-  "INVALID_PURPOSE",
-  "PATH_LENGTH_EXCEEDED",
-  "HOSTNAME_MISMATCH",
-  "ERR_TLS_CERT_ALTNAME_INVALID",
-]);
+/** Node's codes for a certificate whose issuer it does not know, such as `DEPTH_ZERO_SELF_SIGNED_CERT`. */
+const UNKNOWN_ISSUER = /SELF_SIGNED_CERT|ISSUER_CERT|LEAF_SIGNATURE|CERT_SIGNATURE_FAILURE/;
+/** Node's other codes for a certificate that it refuses, such as `CERT_HAS_EXPIRED`. */
+const REFUSED_CERTIFICATE = /^(CERT_|ERR_TLS_CERT_|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_EXCEEDED|HOSTNAME_MISMATCH)/;
 
 /** Why there is no connection to the Redis that was named, and what to do about it, in one line. */
 export function cannotConnect(target: RedisTarget, error: unknown): StartError {
@@ -62,8 +43,8 @@ export function cannotConnect(target: RedisTarget, error: unknown): StartError {
     const advice = isLogin ? " Put its user and password into --redis-url." : "";
     return new StartError(`Redis at ${address} refuses (${reason}).${advice}`);
   }
-  if (UNKNOWN_ISSUER.has(code) || REFUSED_CERTIFICATE.has(code)) {
-    const advice = UNKNOWN_ISSUER.has(code) ? " Name its CA in NODE_EXTRA_CA_CERTS." : "";
+  if (UNKNOWN_ISSUER.test(code) || REFUSED_CERTIFICATE.test(code)) {
+    const advice = UNKNOWN_ISSUER.test(code) ? " Name its CA in NODE_EXTRA_CA_CERTS." : "";
     return new StartError(`Redis at ${address} is not trusted (${reason}).${advice}`);
   }
   const orNone = target.kind === "single" ? ", or name none to get a private one" : "";

@@ -2,8 +2,8 @@ import type { DemoStore } from "../store.ts";
 import type { Redis } from "./connect.ts";
 
 /**
- * Rejects unless sessions can be written. It takes both: a Redis that replies to PING may refuse writes, and in a cluster the
- * write may reach one master while another one is down.
+ * Rejects unless sessions can be written. Two checks are needed: a Redis that replies to PING may refuse writes, and in a
+ * cluster the write may reach one master while another one is down.
  */
 export async function checkHealth(
   store: Pick<DemoStore, "createSession" | "deleteSession">,

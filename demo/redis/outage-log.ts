@@ -4,8 +4,8 @@ const CHECK_EVERY_MS = 200;
 const REPEAT_AFTER_MS = 10_000;
 
 /**
- * Logs each outage of Redis in two lines, however many requests fail: one when it begins, and one when Redis can be used
- * again, which takes more than a connection.
+ * Logs each outage of Redis in two lines, however many requests fail: one when it begins, and one when the check of Redis
+ * succeeds again.
  */
 export class OutageLog {
   readonly #checkRedis: () => Promise<unknown>;

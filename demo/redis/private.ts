@@ -7,10 +7,12 @@ import { connectClient } from "./client.ts";
 import { describeError } from "./errors.ts";
 import { findProgram } from "./find-program.mjs";
 import type { RedisServer } from "./target.ts";
-import { REDIS_TIME_LIMITS } from "./time-limits.ts";
 
 const HOST = "127.0.0.1";
 const IN_MEMORY = ["--save", "", "--appendonly", "no"];
+const START_LIMIT_MS = 10_000; // it takes 50 ms; the rest is for a busy machine
+const RETRY_MS = 10; // from one attempt to connect to the next, while Redis starts
+const STOP_LIMIT_MS = 700; // then it is killed: it has nothing to save
 const ATTEMPTS = 3; // another process may take the free port before Redis does
 const ADVICE = "Start a Redis at localhost:6379, or name one with --redis-host and --redis-port.";
 
@@ -57,7 +59,7 @@ async function tryToStart(program: string): Promise<PrivateRedis | undefined> {
   return undefined;
 
   async function stop(): Promise<void> {
-    const overdue = setTimeout(() => child.kill("SIGKILL"), REDIS_TIME_LIMITS.privateStopMs);
+    const overdue = setTimeout(() => child.kill("SIGKILL"), STOP_LIMIT_MS);
     child.kill("SIGTERM");
     await ended;
     clearTimeout(overdue);
@@ -73,8 +75,8 @@ async function findFreePort(): Promise<number> {
 }
 
 /**
- * Kills the child when this process ends in any way. If it ends by SIGKILL, the standard input of a second child ends, and
- * that kills the first. (That one alone would not do: a Ctrl-C at the moment at which it is started ends it too.)
+ * Kills the child when this process ends in any way. If that is by SIGKILL, the standard input of a second child, the
+ * guard, ends, and the guard kills the first. (The guard alone is not enough: a Ctrl-C just as it is started ends it too.)
  */
 function killWhenWeEnd(child: ChildProcess): void {
   const kill = () => child.kill("SIGKILL");
@@ -93,14 +95,14 @@ function killWhenWeEnd(child: ChildProcess): void {
 
 /** Resolves to false if the process has ended, or does not reply in time. */
 async function isReady(child: ChildProcess, port: number): Promise<boolean> {
-  const end = performance.now() + REDIS_TIME_LIMITS.privateStartMs;
+  const end = performance.now() + START_LIMIT_MS;
   while (child.exitCode === null && child.signalCode === null && performance.now() < end) {
     try {
       const client = await connectClient({ host: HOST, port }, {});
       client.destroy();
       return true;
     } catch {
-      await sleep(REDIS_TIME_LIMITS.privateRetryMs);
+      await sleep(RETRY_MS);
     }
   }
   return false;

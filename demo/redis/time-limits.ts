@@ -2,8 +2,8 @@
  * All time limits of the connection to Redis, in milliseconds.
  *
  * The store rejects after its own `timeoutMs` (1000), so a request gets its 503 within about a second whatever these are.
- * Without them, commands would pile up on a Redis that hangs. `pingEveryMs` and `pingReplyMs` together are less than the store's
- * limit: the connection is given up first, the commands on it fail with it, and later ones fail at once.
+ * Without them, commands would pile up on a Redis that hangs. `pingEveryMs` and `pingReplyMs` together are less than the
+ * store's limit: the connection is given up first, the commands on it fail with it, and later ones fail at once.
  */
 export const REDIS_TIME_LIMITS = {
   /** For name resolution, TCP, TLS and authentication together. Commands fail at once meanwhile, so no request waits. */
@@ -18,12 +18,6 @@ export const REDIS_TIME_LIMITS = {
   sentinelEveryMs: 1000,
   /** For the replies to commands that were sent before a connection is closed. */
   closeMs: 700,
-  /** For a private Redis to reply for the first time. It takes 50 ms; the rest is for a busy machine. */
-  privateStartMs: 10_000,
-  /** From one attempt to connect to a private Redis that starts to the next. */
-  privateRetryMs: 10,
-  /** For a private Redis to end by itself before it is killed. It has nothing to save. */
-  privateStopMs: 700,
 } as const;
 
 /** The last part of every limit. It begins when our event loop is not blocked, so replies that have arrived are read. */
