@@ -26,12 +26,12 @@ const OPTIONS = {
   },
   "redis-cluster": {
     variable: "REDIS_CLUSTER",
-    describe: "Host and port, or the URL, are any node of a Redis Cluster",
+    describe: "Host and port, or the URL, name any node of a Redis Cluster",
     defaultDescription: "off",
   },
   "redis-sentinel": {
     variable: "REDIS_SENTINEL",
-    describe: "Host and port, or the URL, are any Sentinel of the master with this name",
+    describe: "Host and port, or the URL, name any Sentinel of the master with this name",
     defaultDescription: "none",
   },
   "absolute-ttl": {
@@ -103,7 +103,7 @@ export function usage(): Promise<string> {
     .help()
     .version(false)
     .locale("en")
-    .epilogue("Without a Redis named and without one at localhost:6379, the demo starts a private one.")
+    .epilogue("If no Redis is named and there is none at localhost:6379, the demo starts a private one.")
     .getHelp();
 }
 

@@ -15,8 +15,7 @@ export interface ScriptCall {
  * Some commands of the script run only under a condition: the idle timeout was reset, the absolute timeout comes before
  * the idle one, the session was already used in this second.
  */
-export const CONDITIONS = ["reset", "capped", "same second"] as const;
-export type Condition = (typeof CONDITIONS)[number];
+export type Condition = "reset" | "capped" | "same second";
 
 /**
  * The arguments that a page may show, by operation. Those of other operations, and the values of a new session, are left
