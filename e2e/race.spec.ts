@@ -8,33 +8,57 @@ const way = (page: Page, title: "Plain commands" | "This store") =>
     .filter({ has: page.getByRole("heading", { name: title }) });
 const step = (page: Page, name: string) => lab(page).getByRole("button", { name });
 
+const hint = (page: Page) => lab(page).locator(".hint");
+const WHY = {
+  plain: "With plain commands, the check and the write are two steps.",
+  store: "In this store, a script checks and writes in one step",
+};
+
 test("brings a plain session back, step by step, and none of the store", async ({ page }) => {
   await page.goto("/");
-  await step(page, "Create two sessions").click();
+  await expect(hint(page)).toHaveText("Start with 1.");
+  await step(page, "User logs in").click();
   await expect(step(page, "Request writes")).toBeDisabled();
   await step(page, "Request reads").click();
   await step(page, "User logs out").click();
   await expect(way(page, "Plain commands").getByRole("cell", { name: "no key" })).toBeVisible();
+  await expect(hint(page)).toHaveText("Next: 4. Will the write bring the session back?");
+  await expect(lab(page)).not.toContainText("two steps", { useInnerText: true });
   await step(page, "Request writes").click();
   await expect(way(page, "Plain commands")).toContainText("The session came back after the log-out.");
   await expect(way(page, "Plain commands")).toContainText("2 new fields: the key was gone");
+  await expect(lab(page).getByText(WHY.plain)).toBeVisible();
   await expect(way(page, "This store")).toContainText("The session stays deleted.");
   await expect(way(page, "This store")).toContainText("null: no session, so nothing is written");
+  await expect(lab(page).getByText(WHY.store)).toBeVisible();
 });
 
-test("lets somebody choose another order", async ({ page }) => {
+test("lets somebody log out before the request reads", async ({ page }) => {
   await page.goto("/");
-  await step(page, "Create two sessions").click();
+  await step(page, "User logs in").click();
   await step(page, "User logs out").click();
   await step(page, "Request reads").click();
-  await expect(way(page, "Plain commands")).toContainText("The request found no session and ends.");
-  await expect(way(page, "This store")).toContainText("The request found no session and ends.");
+  await expect(hint(page)).toHaveText("Done: the request found no session and ends. 1 starts again.");
+  await expect(way(page, "Plain commands")).toContainText("empty: no session");
+  await expect(way(page, "This store")).toContainText("null: no session");
   await expect(step(page, "Request writes")).toBeDisabled();
+});
+
+test("lets somebody write before the log-out, and start again", async ({ page }) => {
+  await page.goto("/");
+  for (const name of ["User logs in", "Request reads", "Request writes", "User logs out"]) {
+    await step(page, name).click();
+  }
+  await expect(hint(page)).toHaveText(/^Done: the write came before the log-out/);
+  await expect(lab(page)).not.toContainText("two steps", { useInnerText: true });
+  await step(page, "User logs in").click();
+  await expect(way(page, "Plain commands").getByRole("row")).toHaveCount(2);
+  await expect(step(page, "Request reads")).toBeEnabled();
 });
 
 test("keeps the steps that were taken when the page around them changes", async ({ page, context, redis, start }) => {
   await start(page);
-  await step(page, "Create two sessions").click();
+  await step(page, "User logs in").click();
   await step(page, "Request reads").click();
   await expect(way(page, "Plain commands")).toContainText("HGETALL key");
   await redis.write(context, "theme", "dark");
@@ -47,7 +71,7 @@ test("keeps the steps that were taken when the page around them changes", async 
 
 test("can be worked by keyboard", async ({ page }) => {
   await page.goto("/");
-  await step(page, "Create two sessions").focus();
+  await step(page, "User logs in").focus();
   await page.keyboard.press("Enter");
   for (const next of ["Request reads", "User logs out", "Request writes"]) {
     await expect(step(page, next)).toBeFocused();
@@ -55,6 +79,63 @@ test("can be worked by keyboard", async ({ page }) => {
   }
   await expect(way(page, "This store")).toContainText("The session stays deleted.");
 });
+
+test("begins the steps anew after a race of many rounds", async ({ page }) => {
+  await page.goto("/");
+  await step(page, "User logs in").click();
+  await step(page, "Request reads").click();
+  await expect(step(page, "User logs out")).toBeEnabled();
+  await step(page, "Run the race").click();
+  await expect(way(page, "This store")).toContainText("0 of 100 came back after the log-out");
+  await expect(step(page, "User logs out")).toBeDisabled();
+  await step(page, "User logs in").click();
+  await expect(lab(page)).not.toContainText("came back after the log-out", { useInnerText: true });
+  await expect(way(page, "Plain commands").getByRole("row")).toHaveCount(2);
+});
+
+for (const width of [320, 390]) {
+  test.describe(`${width} pixels wide`, () => {
+    test.use({ viewport: { width, height: 844 } });
+
+    test("shows both counts and the button in one view, and breaks no word of a call", async ({ page }) => {
+      await page.goto("/");
+      await step(page, "Run the race").click();
+      for (const title of ["Plain commands", "This store"] as const) {
+        await expect(way(page, title).locator(".verdict")).toBeInViewport({ ratio: 1 });
+      }
+      await expect(step(page, "Run the race")).toBeInViewport({ ratio: 1 });
+      await expect(step(page, "Run the race")).toBeFocused();
+      for (const code of await lab(page).locator("code").all()) {
+        const { needed, available } = await code.evaluate((element) => ({
+          needed: element.scrollWidth,
+          available: element.clientWidth,
+        }));
+        expect(needed).toBeLessThanOrEqual(available);
+        await expect(code).toHaveCSS("overflow-wrap", "normal");
+      }
+      await expect(way(page, "Plain commands").getByRole("row", { name: "Log-out" }).getByRole("cell")).toHaveText([
+        "DEL key 1: deleted",
+        "no key",
+      ]);
+    });
+
+    test("the script's page says which operation is marked, and keeps all of its lines in view", async ({ page }) => {
+      await page.goto("/script?operation=increment#marked");
+      await expect(page.getByRole("link", { name: "Back to the session" })).toBeInViewport({ ratio: 1 });
+      const chosen = page.getByRole("link", { name: "increment" });
+      await expect(chosen).toBeInViewport({ ratio: 1 });
+      const bar = await page.getByRole("navigation").boundingBox();
+      const marked = await page.locator("#marked").boundingBox();
+      expect(marked!.y).toBeGreaterThanOrEqual(bar!.y + bar!.height);
+      expect((await chosen.boundingBox())!.height).toBeGreaterThanOrEqual(40);
+      for (const reason of await page.locator("mark + .reason").all()) {
+        const [code, why] = [await reason.locator("..").locator("mark").boundingBox(), await reason.boundingBox()];
+        expect(why!.y).toBeGreaterThanOrEqual(code!.y + code!.height - 4); // the boxes of the two fonts overlap
+        expect(why!.x + why!.width).toBeLessThanOrEqual(width);
+      }
+    });
+  });
+}
 
 for (const javaScriptEnabled of [true, false]) {
   test.describe(javaScriptEnabled ? "with JavaScript" : "without JavaScript", () => {
@@ -67,6 +148,8 @@ for (const javaScriptEnabled of [true, false]) {
       await expect(way(page, "Plain commands")).toContainText(/[1-9]\d* of 40 came back after the log-out/);
       await expect(way(page, "This store")).toContainText("0 of 40 came back after the log-out");
       await expect(way(page, "Plain commands")).toContainText("HSET key page_views 2");
+      for (const sentence of [WHY.plain, WHY.store]) await expect(lab(page).getByText(sentence)).toBeVisible();
+      await expect(step(page, "Run the race")).toBeInViewport();
       await expect(field(page, "username")).toHaveText("andrew");
     });
 
@@ -88,10 +171,10 @@ test.describe("while Redis does not reply", () => {
   test("a step says so, and can be taken again", async ({ page, redis }) => {
     await page.goto("/");
     await redis.pause(2500);
-    await step(page, "Create two sessions").click();
-    await expect(way(page, "Plain commands")).toContainText("Redis cannot be used at the moment.");
+    await step(page, "User logs in").click();
+    await expect(hint(page)).toContainText("Redis cannot be used at the moment.");
     await expect(async () => {
-      await step(page, "Create two sessions").click();
+      await step(page, "User logs in").click();
       await expect(step(page, "Request reads")).toBeEnabled({ timeout: 1500 });
     }).toPass();
     await expect(said(page, "You have no session.")).toBeVisible();

@@ -1,42 +1,63 @@
 /*
  * The race lab, step by step: each step runs in Redis when somebody asks for it, in the order that they choose. Many
- * rounds are run and counted without this script.
+ * rounds are run and counted without this script, which only scrolls to their result.
  */
 
-/** @typedef {{ step: string, calls: { call: string, reply: string }[], found: boolean, fields: Record<string, string> }} TakenStep */
+/**
+ * What to say after some steps. No other order is possible: without a session, the request does not write.
+ *
+ * @type {Record<string, string>}
+ */
+const HINTS = {
+  "": "Start with 1.",
+  start: "Next: 2. Or 3, so that the user logs out before the request reads.",
+  "start read": "Next: 3, between the read and the write. Or 4, so that the write comes first.",
+  "start read logout": "Next: 4. Will the write bring the session back?",
+  "start read logout write": "Done: see below. 1 starts again.",
+  "start read write": "Next: 3.",
+  "start read write logout": "Done: the write came before the log-out, and nothing came back. 1 starts again.",
+  "start logout": "Next: 2.",
+  "start logout read": "Done: the request found no session and ends. 1 starts again.",
+};
 
 /** Names the two sessions. */
 let id = "";
-/** @type {Set<string>} */
-let possible = new Set(["start"]);
+let taken = "";
 
-document.querySelector("#race .stepper")?.removeAttribute("hidden");
-document.addEventListener("click", ({ target }) => {
-  const button = target instanceof Element ? target.closest("button[data-step]") : null;
-  if (button instanceof HTMLButtonElement) void take(button.dataset["step"] ?? "");
-});
+const lab = document.getElementById("race");
+const stepper = lab?.querySelector(".stepper");
+const buttons = Array.from(stepper?.querySelectorAll("button") ?? []);
+
+stepper?.removeAttribute("hidden");
+for (const button of buttons) button.addEventListener("click", () => void take(button.value));
+if (lab) {
+  const results = new MutationObserver(() => {
+    taken = ""; // the result of a race has taken the place of the steps
+    showButtons();
+    reveal("#run-race");
+  });
+  results.observe(lab, { childList: true });
+}
 
 /** @param {string} step */
 async function take(step) {
-  const then = possible;
-  enable(new Set());
+  for (const button of buttons) button.disabled = true;
   try {
     const reply = await post(step);
-    if (step === "start") {
-      id = reply.id;
-      clear();
-      enable(new Set(["start", "read", "logout"]));
-    } else {
-      show("plain", reply.plain);
-      show("store", reply.store);
-      enable(new Set(Array.from(then).filter((other) => other !== step)));
-      if (step === "read" && reply.plain.found) enable(possible.add("write"));
+    for (const way of ["plain", "store"]) {
+      if (step === "start") begin(way, reply[way].held);
+      else show(way, step, reply[way]);
     }
+    if (step === "start") ({ id } = reply);
+    taken = step === "start" ? step : `${taken} ${step}`;
+    if (step === "read" && !reply.plain.found) taken = "start logout read"; // or it has expired
+    showButtons();
+    reveal(".stepper");
   } catch (error) {
-    enable(then);
-    verdictOf("plain").textContent = error instanceof Error ? error.message : "The server does not answer.";
+    showButtons(error instanceof Error ? error.message : "The server does not answer.");
   }
-  focusNext(step);
+  // A button that was disabled by its own click has lost the focus.
+  if (document.activeElement === document.body) part(".next").focus();
 }
 
 /** @param {string} step */
@@ -48,83 +69,72 @@ async function post(step) {
   return reply;
 }
 
-/** @param {Set<string>} steps */
-function enable(steps) {
-  possible = steps;
-  for (const button of buttons()) button.disabled = !steps.has(button.dataset["step"] ?? "");
+/** Shows which steps are possible, and which of them comes next in the story. */
+function showButtons(hint = HINTS[taken]) {
+  const possible = buttons.filter(({ value }) => value === "start" || `${taken} ${value}` in HINTS);
+  for (const button of buttons) {
+    button.disabled = !possible.includes(button);
+    button.classList.toggle("next", button === (possible[1] ?? possible[0]));
+    button.classList.toggle("taken", taken.includes(button.value));
+  }
+  part(".hint").textContent = hint ?? "";
 }
 
-function clear() {
-  for (const way of ["plain", "store"]) {
-    verdictOf(way).textContent = "";
-    /** @type {HTMLElement} */ (wayOf(way).querySelector("caption")).textContent = "Your steps, in the order you chose";
-    bodyOf(way).replaceChildren();
-    addRow(way, [], [], ["a new session"]);
+/**
+ * @param {string} way
+ * @param {string} held
+ */
+function begin(way, held) {
+  const template = /** @type {HTMLTemplateElement} */ (part("template"));
+  part(`.${way} table`)?.remove();
+  part(`.${way}`).append(template.content.cloneNode(true));
+  part(`.${way} caption`).textContent = `${part(`.${way} h3`).textContent}, in the order that you chose`;
+  part(`.${way} tbody`).replaceChildren();
+  part(`.${way} .verdict`).textContent = "";
+  part(`.${way} .because`).hidden = true;
+  addRow(way, ["Log-in", "", "a new session", held]);
+}
+
+/**
+ * @param {string} way
+ * @param {string} step
+ * @param {{ calls: { call: string, reply: string, held: string }[], fields: Record<string, string> }} taken
+ */
+function show(way, step, { calls, fields }) {
+  const who = step === "logout" ? "Log-out" : "Slow request";
+  for (const { call, reply, held } of calls) addRow(way, [who, call, reply, held]);
+  if (step === "write" && taken.includes("logout")) {
+    const isThere = "page_views" in fields;
+    part(`.${way} .verdict`).textContent = isThere
+      ? "The session came back after the log-out."
+      : "The session stays deleted.";
+    part(`.${way} .because`).hidden = false;
   }
 }
 
 /**
  * @param {string} way
- * @param {TakenStep} taken
+ * @param {string[]} texts
  */
-function show(way, { step, calls, found, fields }) {
-  const held = Object.keys(fields);
-  const state = held.length === 0 ? "no key" : `${held.length} fields, page_views ${fields["page_views"]}`;
-  for (const { call, reply } of calls) {
-    const isLast = call === calls.at(-1)?.call;
-    const texts = [call, reply];
-    addRow(way, step === "logout" ? [] : texts, step === "logout" ? texts : [], isLast ? [state] : []);
-  }
-  if (step === "read" && !found) verdictOf(way).textContent = "The request found no session and ends.";
-  if (step === "write") verdictOf(way).textContent = verdict(wasLoggedOut(way), held.length > 0);
+function addRow(way, texts) {
+  const template = /** @type {HTMLTemplateElement} */ (part("template"));
+  const row = /** @type {Element} */ (template.content.querySelector("tbody tr")?.cloneNode(true));
+  row.classList.toggle("logout", texts[0] === "Log-out");
+  for (const [index, cell] of row.querySelectorAll("th, code, span, .held").entries())
+    cell.textContent = texts[index] ?? "";
+  part(`.${way} tbody`).append(row);
 }
 
 /**
- * @param {boolean} isLoggedOut
- * @param {boolean} isThere
+ * Scrolls so that the controls and the result below them can be seen, if the result cannot.
+ *
+ * @param {string} controls
  */
-function verdict(isLoggedOut, isThere) {
-  if (!isLoggedOut) return "The write came before the log-out.";
-  return isThere ? "The session came back after the log-out." : "The session stays deleted.";
+function reveal(controls) {
+  if (part(".ways").getBoundingClientRect().bottom <= innerHeight) return;
+  const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  part(controls).scrollIntoView({ behavior: isCalm ? "auto" : "smooth" });
 }
 
-/** @param {string} way */
-const wasLoggedOut = (way) => Array.from(bodyOf(way).rows).some(({ cells }) => cells[1]?.textContent !== "");
-
-/**
- * @param {string} way
- * @param {string[][]} cells For each cell: what was called and what came back; or one text.
- */
-function addRow(way, ...cells) {
-  const row = bodyOf(way).insertRow();
-  for (const [call, reply] of cells) {
-    const cell = row.insertCell();
-    if (reply === undefined) {
-      cell.textContent = call ?? "";
-    } else {
-      const code = document.createElement("code");
-      const span = document.createElement("span");
-      code.textContent = call ?? "";
-      span.textContent = reply;
-      cell.append(code, " ", span);
-    }
-  }
-}
-
-/** A button that was disabled by its own click has lost the focus. */
-function focusNext(/** @type {string} */ step) {
-  if (document.activeElement !== document.body) return;
-  const next = buttons().find(
-    (button) => !button.disabled && button.dataset["step"] !== step && button.dataset["step"] !== "start",
-  );
-  (next ?? buttons()[0])?.focus();
-}
-
-const buttons = () =>
-  Array.from(/** @type {NodeListOf<HTMLButtonElement>} */ (document.querySelectorAll("#race [data-step]")));
-/** @param {string} way */
-const wayOf = (way) => /** @type {HTMLElement} */ (document.querySelector(`#race [data-way="${way}"]`));
-/** @param {string} way */
-const verdictOf = (way) => /** @type {HTMLElement} */ (wayOf(way).querySelector(".verdict"));
-/** @param {string} way */
-const bodyOf = (way) => /** @type {HTMLTableSectionElement} */ (wayOf(way).querySelector("tbody"));
+/** @param {string} selector */
+const part = (selector) => /** @type {HTMLElement} */ (lab?.querySelector(selector));

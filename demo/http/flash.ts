@@ -78,5 +78,7 @@ function isRoundHistory(value: unknown): value is RoundHistory {
   const { steps, fields } = value as Partial<RoundHistory>;
   if (!Array.isArray(steps) || typeof fields !== "object" || fields === null) return false;
   const calls = steps.flatMap((step) => step.calls);
-  return steps.every(({ step }) => isText(step)) && calls.every(({ call, reply }) => isText(call) && isText(reply));
+  return (
+    steps.every(({ step }) => isText(step)) && calls.every(({ call, reply, held }) => [call, reply, held].every(isText))
+  );
 }

@@ -30,7 +30,7 @@ export class RaceHandlers {
   /** One step of a race, for the page's script: a visitor runs it step by step. */
   async takeStep({ form }: RequestContext): Promise<Reply> {
     const step = form.get("step");
-    if (step === "start") return jsonReply({ id: await this.#lab.start() });
+    if (step === "start") return jsonReply(await this.#lab.start());
     const id = form.get("id");
     if (!isRaceStep(step)) throw new HttpError(400, `The step must be start, ${RACE_STEPS.join(", ")}.`);
     if (!isSessionId(id)) throw new HttpError(400, "The id must be that of a race that was started.");

@@ -12,12 +12,12 @@ export interface RaceView {
   ways: RaceWay[];
 }
 
-/** A call of the request or of the log-out, its reply, and what Redis held before the first call and after the last. */
+/** A call of the request or of the log-out, its reply, and what Redis held after it. */
 interface RaceRow {
-  lane: "request" | "logout";
+  isLogout: boolean;
   call: string;
   reply: string;
-  redis: string;
+  held: string;
 }
 
 interface RaceWay {
@@ -26,7 +26,10 @@ interface RaceWay {
   about: string;
   /** Undefined before a race. */
   revived: number | undefined;
-  note: string;
+  /** Why the session came back, or why not. */
+  reason: string;
+  /** Whether the race shows that. Otherwise it is kept for the page's script. */
+  isReasonShown: boolean;
   caption: string;
   rows: RaceRow[];
 }
@@ -38,7 +41,6 @@ export function createRaceView(
   mistake: Mistake | undefined,
 ): RaceView {
   const history = race?.history ?? undefined;
-  const cameBack = (race?.plain.revived ?? 0) > 0;
   return {
     workMs: WORK_MS,
     rounds: formField("rounds", typedRounds ?? race?.rounds ?? DEFAULT_ROUNDS, mistake),
@@ -47,35 +49,28 @@ export function createRaceView(
       {
         id: "plain",
         title: "Plain commands",
-        about: "HGETALL to read; HSET and PEXPIRE to write",
+        about: "HGETALL, then HSET and PEXPIRE",
         revived: race?.plain.revived,
-        note: cameBack
-          ? "Only the fields of the late write came back. If it had written the whole session, the user would be logged in again."
-          : "",
-        caption: history === undefined ? "" : "The first round in which the session came back",
+        reason:
+          "With plain commands, the check and the write are two steps. The log-out came between them, and HSET created the key again: here with two fields, but a write of the whole session would log the user in again.",
+        isReasonShown: (race?.plain.revived ?? 0) > 0,
+        caption: history === undefined ? "" : "Plain commands, in the first round in which the session came back",
         rows: history === undefined ? [] : rowsOf(history.plain),
       },
       {
         id: "store",
         title: "This store",
-        about: "getSession to read; incrementField to write",
+        about: "getSession, then incrementField",
         revived: race?.store.revived,
-        note: "",
-        caption: history === undefined ? "" : "The same round with this store",
+        reason:
+          "In this store, a script checks and writes in one step, so no log-out can come between. It found no session, and wrote nothing.",
+        isReasonShown: race?.store.revived === 0,
+        caption: history === undefined ? "" : "This store, in the same round",
         rows: history === undefined ? [] : rowsOf(history.store),
       },
     ],
   };
 }
 
-function rowsOf({ steps, fields }: RoundHistory): RaceRow[] {
-  const rows = steps.flatMap(({ step, calls }) =>
-    calls.map(({ call, reply }): RaceRow => {
-      return { lane: step === "logout" ? "logout" : "request", call, reply, redis: "" };
-    }),
-  );
-  const left = Object.keys(fields);
-  const last = rows.at(-1);
-  if (last !== undefined) last.redis = left.length === 0 ? "no key" : `${left.length} fields`;
-  return rows;
-}
+const rowsOf = ({ steps }: RoundHistory): RaceRow[] =>
+  steps.flatMap(({ step, calls }) => calls.map((call) => ({ ...call, isLogout: step === "logout" })));

@@ -1,4 +1,4 @@
-import type { Hash, StepRecord, RaceSession } from "./race-session.ts";
+import { type Hash, observe, type RaceSession, type StepRecord } from "./race-session.ts";
 
 /** What the lab needs of node-redis. */
 export interface HashCommands {
@@ -37,25 +37,28 @@ export class PlainSession implements RaceSession {
   }
 
   async read(): Promise<StepRecord> {
-    const count = Object.keys(await this.#redis.hGetAll(this.#key)).length;
+    const [fields, held] = await observe(this.#redis.hGetAll(this.#key), this.fields());
+    const count = Object.keys(fields).length;
     const found = count > 0;
     const reply = found ? `${count} fields: the session is there` : "empty: no session";
-    return { step: "read", calls: [{ call: "HGETALL key", reply }], found };
+    return { step: "read", calls: [{ call: "HGETALL key", reply, held }], found };
   }
 
   async logout(): Promise<StepRecord> {
-    const found = (await this.#redis.del(this.#key)) === 1;
+    const [deleted, held] = await observe(this.remove(), this.fields());
+    const found = deleted === 1;
     const reply = found ? "1: deleted" : "0: there was none";
-    return { step: "logout", calls: [{ call: "DEL key", reply }], found };
+    return { step: "logout", calls: [{ call: "DEL key", reply, held }], found };
   }
 
   async write(): Promise<StepRecord> {
-    const added = await this.#redis.hSet(this.#key, { page_views: "2", last_accessed_at: timestamp() });
-    const isSet = await this.#redis.pExpire(this.#key, this.#ttl * 1000);
+    const fields = { page_views: "2", last_accessed_at: timestamp() };
+    const [added, heldAfterWrite] = await observe(this.#redis.hSet(this.#key, fields), this.fields());
+    const [isSet, held] = await observe(this.#redis.pExpire(this.#key, this.#ttl * 1000), this.fields());
     const addedReply = added === 0 ? "0 new fields: the session was there" : `${added} new fields: the key was gone`;
     const calls = [
-      { call: "HSET key page_views 2 last_accessed_at …", reply: addedReply },
-      { call: `PEXPIRE key ${this.#ttl * 1000}`, reply: String(isSet) },
+      { call: "HSET key page_views 2 …", reply: addedReply, held: heldAfterWrite },
+      { call: `PEXPIRE key ${this.#ttl * 1000}`, reply: isSet === 1 ? "1: done" : "0: there was no key", held },
     ];
     return { step: "write", calls, found: true };
   }

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { isSessionId, RedisUnavailableError } from "../../session-store.ts";
 import { type HashCommands, PlainSession } from "./plain-session.ts";
 import { type RaceStore, StoreSession } from "./store-session.ts";
-import type { Hash, RaceStep, StepRecord, RaceSession } from "./race-session.ts";
+import { type Hash, heldInWords, type RaceSession, type RaceStep, type StepRecord } from "./race-session.ts";
 
 /** Milliseconds between the request's read and its write. The log-out comes at a random moment in between. */
 export const WORK_MS = 20;
@@ -38,6 +38,11 @@ export interface RoundHistory {
 /** A step that was taken by itself, and what Redis held after it. */
 export interface TakenStep extends StepRecord {
   fields: Hash;
+}
+
+/** Two new sessions: one ID that names both, and what Redis holds, in words. */
+export interface StartedRace extends PlainAndStore<{ held: string }> {
+  id: string;
 }
 
 export interface RaceLabOptions {
@@ -94,10 +99,12 @@ export class RaceLab {
     }
   }
 
-  /** Creates the two sessions for somebody who takes the steps one by one. Returns the ID that names them. */
-  async start(): Promise<string> {
+  /** Creates the two sessions for somebody who takes the steps one by one. */
+  async start(): Promise<StartedRace> {
     try {
-      return (await this.#createSessions()).id;
+      const { id, plain, store } = await this.#createSessions();
+      const [plainFields, storeFields] = [await plain.fields(), await store.fields()];
+      return { id, plain: { held: heldInWords(plainFields) }, store: { held: heldInWords(storeFields) } };
     } catch (error) {
       throw asUnavailable(error);
     }

@@ -1,5 +1,5 @@
 import type { HashCommands } from "./plain-session.ts";
-import type { Hash, StepRecord, RaceSession } from "./race-session.ts";
+import { type Hash, observe, type RaceSession, type StepRecord } from "./race-session.ts";
 
 /** What the lab needs of the store. */
 export interface RaceStore {
@@ -10,7 +10,10 @@ export interface RaceStore {
   keyOf(id: string): string;
 }
 
-/** A session of the store, whose every operation checks in one atomic step that the session exists. */
+/**
+ * A session of the store, whose every operation checks in one atomic step that the session exists. Each call here is one
+ * command: `createSession` has made Redis cache the script.
+ */
 export class StoreSession implements RaceSession {
   readonly #redis: HashCommands;
   readonly #store: RaceStore;
@@ -23,23 +26,23 @@ export class StoreSession implements RaceSession {
   }
 
   async read(): Promise<StepRecord> {
-    const session = await this.#store.getSession(this.#id);
+    const [session, held] = await observe(this.#store.getSession(this.#id), this.fields());
     const found = session !== null;
     const reply = found ? "the session" : "null: no session";
-    return { step: "read", calls: [{ call: "getSession(id)", reply }], found };
+    return { step: "read", calls: [{ call: "getSession(id)", reply, held }], found };
   }
 
   async logout(): Promise<StepRecord> {
-    const found = await this.#store.deleteSession(this.#id);
+    const [found, held] = await observe(this.#store.deleteSession(this.#id), this.fields());
     const reply = found ? "true: deleted" : "false: there was none";
-    return { step: "logout", calls: [{ call: "deleteSession(id)", reply }], found };
+    return { step: "logout", calls: [{ call: "deleteSession(id)", reply, held }], found };
   }
 
   async write(): Promise<StepRecord> {
-    const views = await this.#store.incrementField(this.#id, "page_views");
+    const [views, held] = await observe(this.#store.incrementField(this.#id, "page_views"), this.fields());
     const found = views !== null;
     const reply = found ? String(views) : "null: no session, so nothing is written";
-    return { step: "write", calls: [{ call: 'incrementField(id, "page_views")', reply }], found };
+    return { step: "write", calls: [{ call: 'incrementField(id, "page_views")', reply, held }], found };
   }
 
   fields(): Promise<Hash> {

@@ -41,6 +41,8 @@ describe("POST /race", () => {
     const page = await browser.get("/", asForm);
     assert.match(page.shown, /of 30 came back after the log-out/);
     assert.match(page.shown, /HSET key page_views 2/);
+    assert.match(page.shown, /<p class="because">With plain commands/);
+    assert.match(page.shown, /<p class="because">In this store/);
     assert.doesNotMatch((await browser.get("/", asForm)).shown, /came back after the log-out/);
   });
 

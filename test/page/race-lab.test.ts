@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { RaceLab } from "../../demo/race-lab/race-lab.ts";
+import { RaceLab, type RoundHistory } from "../../demo/race-lab/race-lab.ts";
 import { RedisSessionStore, RedisUnavailableError } from "../../session-store.ts";
 import { openRedis } from "../redis-connection.ts";
 import { keysLike, newPrefix, NO_HURRY } from "../store-under-test.ts";
@@ -19,6 +19,8 @@ function openLab({ absoluteTtl = 2_592_000, client = redis } = {}) {
   return { lab: new RaceLab({ store, redis: client, absoluteTtl }), prefix };
 }
 
+const heldIn = ({ steps }: RoundHistory) => steps.flatMap(({ calls }) => calls.map(({ held }) => held));
+
 describe("the race lab", () => {
   test("counts plain sessions that come back after a log-out, and none of the store", async () => {
     const { lab } = openLab();
@@ -36,6 +38,14 @@ describe("the race lab", () => {
     assert.deepEqual(history!.store.fields, {});
   });
 
+  test("records what Redis held after each call", async () => {
+    const { lab } = openLab();
+    const { history } = await lab.run(45);
+    const afterLateWrite = "2 fields, page_views 2";
+    assert.deepEqual(heldIn(history!.plain), ["5 fields, page_views 1", "no key", afterLateWrite, afterLateWrite]);
+    assert.deepEqual(heldIn(history!.store), ["6 fields, page_views 1", "no key", "no key"]);
+  });
+
   test("leaves no key behind", async () => {
     const { lab, prefix } = openLab();
     await lab.run(15);
@@ -44,7 +54,8 @@ describe("the race lab", () => {
 
   test("takes each step on Redis, in the order that somebody chooses", async () => {
     const { lab } = openLab();
-    const id = await lab.start();
+    const { id, plain, store } = await lab.start();
+    assert.deepEqual([plain.held, store.held], ["5 fields, page_views 1", "6 fields, page_views 1"]);
     const read = await lab.takeStep("read", id);
     assert.ok(read.plain.found && read.store.found);
     const logout = await lab.takeStep("logout", id);
@@ -56,7 +67,7 @@ describe("the race lab", () => {
 
   test("brings nothing back when the write comes before the log-out", async () => {
     const { lab } = openLab();
-    const id = await lab.start();
+    const { id } = await lab.start();
     await lab.takeStep("read", id);
     const write = await lab.takeStep("write", id);
     assert.deepEqual([write.plain.fields["page_views"], write.store.fields["page_views"]], ["2", "2"]);
@@ -70,7 +81,7 @@ describe("the race lab", () => {
       [5, 5000],
     ] as const) {
       const { lab, prefix } = openLab({ absoluteTtl });
-      const id = await lab.start();
+      const { id } = await lab.start();
       await lab.takeStep("read", id);
       await lab.takeStep("logout", id);
       await lab.takeStep("write", id);
