@@ -112,7 +112,7 @@ export const test = base.extend<Fixtures & Options, WorkerFixtures>({
 export { expect };
 
 /** The value that the page shows for a field of the hash. */
-export const field = (page: Page, name: string) => page.getByRole("row", { name }).getByRole("cell");
+export const field = (page: Page, name: string) => page.getByRole("row", { name }).locator("bdi");
 /** What the page says of the last thing that happened. */
 export const said = (page: Page, text: string) => page.getByRole("region", { name: "You" }).getByText(text);
 /** The seconds that the page shows as left of a timeout. */

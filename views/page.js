@@ -318,7 +318,7 @@ function showEnd() {
   const newMain = /** @type {Element} */ (mainElement().cloneNode(true));
   newMain.querySelector("#session")?.replaceWith(template.content.cloneNode(true));
   for (const news of newMain.querySelectorAll(`.news:not([data-reason="${reason}"])`)) news.remove();
-  setText(newMain, ".when", ` at ${new Date().toLocaleTimeString()}`);
+  setText(newMain, ".when", ` at ${new Date().toISOString().slice(11, 19)} UTC`);
   newMain.querySelector("#costs")?.replaceChildren();
   show(newMain, { request: "GET /session?refresh=false", kind: "peek" });
 }
@@ -472,8 +472,10 @@ const headingOf = (errorPage) => errorPage?.querySelector("h2")?.textContent ?? 
 const clocks = () => Array.from(/** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".clock")));
 
 function shownFields() {
-  const rows = Array.from(/** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("#session [data-field]")));
-  return new Map(rows.map((row) => [row.dataset["field"] ?? "", row.querySelector("td")?.textContent ?? ""]));
+  const rows = Array.from(
+    /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-state='live'] [data-field]")),
+  );
+  return new Map(rows.map((row) => [row.dataset["field"] ?? "", row.querySelector("bdi")?.textContent ?? ""]));
 }
 
 /**

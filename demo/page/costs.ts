@@ -94,10 +94,20 @@ const CLOCK_STEPS = [
   { command: "PTTL", why: "for this page: the milliseconds left", only: "" },
 ];
 
-function noteOn({ outcome, roundTrip }: LoggedCommand, previous: LoggedCommand | undefined): string {
+/** What the steps on the list of a user's sessions are for, a sorted set with a script of its own. */
+const LIST_NOTES: Record<string, string> = {
+  add: "Adds the session to the list of its user, before it exists.",
+  confirm: "Is it still in the list? If not, all sessions of the user were ended in the meantime.",
+  list: "Which sessions does this user have?",
+  mark: "Marks the other sessions of this user, so that no rotation saves one.",
+  prune: "Removes entries of sessions that are gone.",
+  remove: "Removes the session from the list of its user.",
+};
+
+function noteOn({ operation, outcome, roundTrip }: LoggedCommand, previous: LoggedCommand | undefined): string {
   if (outcome === "not cached")
     return "Redis had not cached the script yet and refused, so EVAL sends the script along.";
   if (outcome === "refused") return "Redis refused this command.";
-  if (previous?.roundTrip === roundTrip) return "Sent together with the one above: one round trip.";
-  return "";
+  const together = previous?.roundTrip === roundTrip ? "Sent together with the one above: one round trip." : "";
+  return `${LIST_NOTES[operation] ?? ""} ${together}`.trim();
 }

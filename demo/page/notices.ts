@@ -3,7 +3,7 @@ export const NOTICES = {
   started: "Session started. Your browser got a cookie, Redis got a hash",
   counted: "Page view counted, and the idle timeout is reset",
   ttl: "TTL changed, and the idle timeout is reset",
-  rotated: "New session ID. The data is the same; the old ID opens nothing now",
+  rotated: "New session ID. The data is the same; whoever knew the old ID has nothing now",
   otherEnded: "The session is ended. Its browser is signed out",
   othersEnded: "All your other sessions are ended. Only this browser is signed in",
   raced: "The race is over. The race lab shows what came back",

@@ -79,9 +79,10 @@ export interface Clock {
   text: string;
 }
 
-/** The cookie, as the browser holds it. */
+/** The cookie that the browser holds, or gets at a log-in. */
 interface CookieView {
   name: string;
+  /** Empty if the browser has no cookie. */
   value: string;
   about: string;
   attributes: { text: string; about: string }[];
@@ -91,6 +92,8 @@ interface CookieView {
 interface TtlView extends FormField {
   /** What the button beside the field says. */
   verb: string;
+  /** Stands before the short ones. */
+  alternative: string;
   isMainButton: boolean;
   largest: number;
   choices: { ttl: number; text: string }[];
@@ -100,6 +103,12 @@ interface AbsoluteTtlView {
   choices: { absoluteTtl: number; text: string }[];
   chosen: number;
   mistake: string;
+}
+
+interface FieldView {
+  name: string;
+  value: string;
+  about: string;
 }
 
 interface DeviceView {
@@ -124,17 +133,16 @@ interface DevicesView {
 /** The values of `views/session.ejs`: texts, numbers and lists of them. */
 export interface SessionView {
   state: "none" | "live" | "ended";
-  /** Undefined if the browser has none. */
-  cookie: CookieView | undefined;
+  cookie: CookieView;
   news: News[];
   username: FormField;
   ttl: TtlView;
   absoluteTtl: AbsoluteTtlView;
-  /** Empty if the browser has no cookie. */
   key: string;
   /** What Redis holds, or why it holds nothing. */
   aboutRedis: string;
-  fields: [name: string, value: string][];
+  /** Without a session, those that it will have. */
+  fields: FieldView[];
   clocks: Clock[];
   devices: DevicesView | undefined;
   costs: Cost[];
@@ -144,12 +152,12 @@ export interface SessionView {
 
 /** Computes all that the page shows of a session; the templates only place it. */
 export function createSessionView(settings: PageSettings, pageState: PageState): SessionView {
-  const { sessionId, key = "", mistake, typed } = pageState;
+  const { sessionId = "", key = "session:…", mistake, typed } = pageState;
   const { session, clocks } = liveSession(pageState);
   const state = stateOf(pageState, session);
   const view: SessionView = {
     state,
-    cookie: sessionId === undefined ? undefined : cookieView(settings, sessionId, session !== null),
+    cookie: cookieView(settings, sessionId, state),
     news: newsOf(pageState, session),
     username: formField("username", typed.username ?? session?.username ?? "", mistake),
     ttl: ttlView(
@@ -160,26 +168,25 @@ export function createSessionView(settings: PageSettings, pageState: PageState):
     absoluteTtl: absoluteTtlView(settings, Number(typed.absoluteTtl), mistake),
     key,
     aboutRedis: ABOUT_REDIS[state],
-    fields: Object.entries((session ?? {}) as Record<string, string>).filter(([name]) => name !== "ttl"),
+    fields: state === "none" ? FIELDS_TO_COME : fieldsOf(session),
     clocks,
     devices: session === null ? undefined : devicesView(pageState.devices, session.username ?? ""),
     costs: costsOf(pageState, session),
     ended: undefined,
   };
   if (session === null) return view;
-  if (!key.endsWith(sessionId ?? "")) view.aboutRedis = `${ABOUT_REDIS.live}; ${ABOUT_DIGEST}`;
+  if (!key.endsWith(sessionId)) view.aboutRedis = ABOUT_REDIS_WITH_DIGEST;
   view.ended = endedView(settings, view, session);
   return view;
 }
 
 const ABOUT_REDIS = {
-  live: "holds a hash, under a key that always has an expiry",
-  ended: "Nothing is left of the session. Whoever sends its ID is not logged in",
-  none:
-    "A session will be a hash here. Redis deletes it by itself once nobody has used it for its idle timeout, and at " +
-    "its absolute timeout at the latest",
+  live: "holds a hash, under a key that always has an expiry:",
+  ended: "Nothing is left of the session. Whoever sends its ID is not logged in.",
+  none: "will hold a hash for you, under a key that always has an expiry:",
 };
-const ABOUT_DIGEST = "the key is the SHA-256 digest of the ID, so Redis holds no usable cookie";
+const ABOUT_REDIS_WITH_DIGEST =
+  "holds a hash. Its key is the SHA-256 digest of the ID, so Redis holds no usable cookie:";
 
 /** A session that expired between the two commands that read it is no session any more. */
 function liveSession({ session, clock }: PageState) {
@@ -192,13 +199,16 @@ function stateOf({ sessionId }: PageState, session: DemoSession | null): Session
   return sessionId === undefined ? "none" : "ended";
 }
 
-function cookieView({ cookieName, isCookieSecure }: PageSettings, value: string, isLive: boolean): CookieView {
-  if (!isLive) {
-    return { name: cookieName, value, about: "still has the cookie, and its ID opens nothing now:", attributes: [] };
-  }
-  const attributes = isCookieSecure ? SECURE_COOKIE_ATTRIBUTES : COOKIE_ATTRIBUTES;
-  return { name: cookieName, value, about: "holds one cookie, with an ID that says nothing about you:", attributes };
+function cookieView(settings: PageSettings, value: string, state: SessionView["state"]): CookieView {
+  const attributes = settings.isCookieSecure ? SECURE_COOKIE_ATTRIBUTES : COOKIE_ATTRIBUTES;
+  return { name: settings.cookieName, value, about: ABOUT_COOKIE[state], attributes };
 }
+
+const ABOUT_COOKIE = {
+  live: "holds one cookie, with an ID that says nothing about you:",
+  ended: "still has the cookie, and its ID opens nothing now:",
+  none: "has no cookie yet. It will get one, with a random ID and nothing else:",
+};
 
 const COOKIE_ATTRIBUTES = [
   { text: "HttpOnly", about: "no script on a page can read it" },
@@ -208,13 +218,42 @@ const COOKIE_ATTRIBUTES = [
 ];
 const SECURE_COOKIE_ATTRIBUTES = [{ text: "Secure", about: "it is sent over HTTPS only" }, ...COOKIE_ATTRIBUTES];
 
+/** What each field of the hash is for, where its name and its value do not say it. */
+const ABOUT_FIELDS: Record<string, string> = {
+  session_ttl: "idle timeout in seconds",
+  session_user: "in whose list of sessions it is",
+};
+
+const FIELDS_TO_COME: FieldView[] = [
+  { name: "session_ttl", value: "", about: "idle timeout: how long Redis keeps it unused" },
+  { name: "session_deadline", value: "", about: "absolute timeout: when it ends in any case" },
+  { name: "created_at", value: "", about: "for people to read" },
+  { name: "last_accessed_at", value: "", about: "for people to read" },
+  { name: "session_user", value: "", about: "in whose list of sessions it is" },
+  { name: "username", value: "", about: "and what else the application keeps" },
+];
+
+function fieldsOf(session: DemoSession | null): FieldView[] {
+  return Object.entries((session ?? {}) as Record<string, string>)
+    .filter(([name]) => name !== "ttl")
+    .map(([name, value]) => {
+      const about = name === "session_deadline" ? `absolute timeout: ${dateOf(Number(value))}` : ABOUT_FIELDS[name];
+      return { name, value, about: about ?? "" };
+    });
+}
+
+/** `2026-04-08T12:34:56Z`, as the store writes times. */
+const dateOf = (unixTime: number) => `${new Date(unixTime * 1000).toISOString().slice(0, -5)}Z`;
+
 function newsOf({ sessionId, notice, mistake }: PageState, session: DemoSession | null): News[] {
   if (mistake !== undefined && mistake.field === undefined) {
     return [bad(mistake.message.replace(/\.?$/, "."), session === null ? "Log in again" : "Nothing was changed")];
   }
   if (notice !== undefined) return [good(NOTICES[notice])];
   if (session !== null)
-    return [good("Your session is live. What you do here resets its idle timeout; watching does not")];
+    return [
+      good("Your session is live. What you do here resets its idle timeout (sliding expiration); watching does not"),
+    ];
   if (sessionId !== undefined) return [bad("Session ended.", "It expired, or somebody deleted it")];
   return [good("You have no session. Log in, and watch it expire")];
 }
@@ -229,9 +268,10 @@ const bad = (heading: string, text: string, reason: News["reason"] = ""): News =
 
 function ttlView({ absoluteTtl }: PageSettings, isLive: boolean, field: FormField): TtlView {
   const choices = TTL_CHOICES.filter(({ ttl }) => ttl <= absoluteTtl);
-  const verb = isLive ? "Change the TTL" : "Log in";
-  const { value, mistake } = field;
-  return { value, mistake, verb, isMainButton: !isLive, largest: absoluteTtl, choices };
+  const texts = isLive
+    ? { verb: "Change the TTL", alternative: "or change it at once to" }
+    : { verb: "Log in", alternative: "or log in at once with a TTL of" };
+  return { ...field, ...texts, isMainButton: !isLive, largest: absoluteTtl, choices };
 }
 
 /**
@@ -332,7 +372,7 @@ function endedView(settings: PageSettings, live: SessionView, session: DemoSessi
   return {
     ...live,
     state: "ended",
-    cookie: live.cookie && cookieView(settings, live.cookie.value, false),
+    cookie: cookieView(settings, live.cookie.value, "ended"),
     news: [
       bad("Session expired.", `Nobody used it for ${session_ttl} s, so Redis deleted it`, "idle"),
       bad("Session expired.", "Its absolute timeout was reached, so Redis deleted it", "absolute"),
