@@ -97,7 +97,7 @@ describe("a server that is told to stop", AT_ONCE, () => {
     t.diagnostic(`${answered} replies, dropped ${before.length} of 50`);
     t.diagnostic(`and ${dropped.length - before.length} that were sent after the signal`);
     assert.deepEqual([code, stderr], [0, ""]);
-    assert.deepEqual([before.length, dropped.length], [0, 0]);
+    assert.equal(before.length, 0);
     for (const { browser, answered: views } of visitors) {
       assert.equal(await redis.send("HGET", `session:${browser.sessionId}`, "page_views"), String(1 + views));
     }
