@@ -103,7 +103,7 @@ test.describe("on a phone", () => {
   }) => {
     await start(page);
     for (const name of ["Count a page view", /^Log out/]) {
-      await page.getByRole("button", { name }).scrollIntoViewIfNeeded();
+      await page.getByRole("button", { name }).hover();
       await expect(page.getByText("Idle timeout", { exact: true })).toBeInViewport({ ratio: 1 });
     }
     await expect(page.getByText("no script on a page can read it")).toBeHidden();
