@@ -16,7 +16,7 @@ export function openStore<Fields extends FieldTypes = TextFields>(
   redis: Client,
   { prefix = newPrefix(), ...options }: Partial<RedisSessionStoreOptions<Fields>> = {},
 ) {
-  const plain = new RedisSessionStore({ redis, prefix, ...options } as RedisSessionStoreOptions<Fields> & {
+  const plain = new RedisSessionStore({ redis, prefix, ...NO_HURRY, ...options } as RedisSessionStoreOptions<Fields> & {
     fields: Fields;
   });
   const store = new Proxy(plain, {

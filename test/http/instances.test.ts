@@ -63,15 +63,16 @@ describe("several servers on one Redis", { timeout: 300_000 }, () => {
   for (const [how, instanceOf] of orders) {
     test(`count each of 300 page views at once, dealt ${how}`, async () => {
       const { visitor, id } = await logIn();
-      const numbers = Array.from({ length: VIEWS }, (_, n) => n);
-      const replies = await Promise.all(numbers.map((n) => visitor.post(instanceOf(n), "/increment")));
-      const views = replies.map(({ json }) => json.page_views!).toSorted((one, other) => one - other);
-      assert.deepEqual(
-        views,
-        numbers.map((n) => n + 2),
-      );
-      assert.equal(await redis.send("HGET", `session:${id}`, "page_views"), String(VIEWS + 1));
-      for (const { session } of await lookEverywhere(id)) assert.equal(session?.["page_views"], String(VIEWS + 1));
+      const requests = Array.from({ length: VIEWS }, (_, n) => visitor.post(instanceOf(n), "/increment"));
+      const replies = await Promise.all(requests);
+      const counted = replies.filter(({ status }) => status === 200);
+      const unknown = replies.filter(({ status }) => status === 503); // on a busy machine, after the store's time limit
+      assert.equal(counted.length + unknown.length, VIEWS);
+      assert.equal(new Set(counted.map(({ json }) => json.page_views)).size, counted.length);
+      await lookEverywhere(id); // each server's read comes after all that it has sent to Redis before
+      const views = Number(await redis.send("HGET", `session:${id}`, "page_views"));
+      assert.ok(views > counted.length && views <= VIEWS + 1, `${views} after ${counted.length} replies`);
+      for (const { session } of await lookEverywhere(id)) assert.equal(session?.["page_views"], String(views));
     });
   }
 

@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { createClient, createClientPool, createCluster, createSentinel } from "redis";
 import { type FieldTypes, type Session, type SessionData, RedisSessionStore } from "../../session-store.ts";
 import { openServer } from "../redis-connection.ts";
-import { assertExpiries, newPrefix } from "../store-under-test.ts";
+import { assertExpiries, newPrefix, NO_HURRY } from "../store-under-test.ts";
 
 const { host, port, redis } = await openServer();
 
@@ -12,7 +12,7 @@ const FIELDS = { username: String, page_views: Number, admin: Boolean, cart: JSO
 describe("the types", () => {
   test("are inferred from the option fields", async () => {
     const prefix = newPrefix();
-    const store = new RedisSessionStore({ redis, prefix, fields: FIELDS });
+    const store = new RedisSessionStore({ redis, prefix, fields: FIELDS, ...NO_HURRY });
     const id: string = await store.createSession({ username: "andrew" });
     await store.updateSession(id, { page_views: 2, admin: null, cart: { items: [] }, username: undefined });
     await store.incrementField(id, "page_views");
@@ -30,7 +30,7 @@ describe("the types", () => {
 
   test("reject what the fields do not declare", async () => {
     const prefix = newPrefix();
-    const store = new RedisSessionStore({ redis, prefix, fields: FIELDS });
+    const store = new RedisSessionStore({ redis, prefix, fields: FIELDS, ...NO_HURRY });
     const id = await store.createSession({ page_views: 1 });
     // @ts-expect-error no such field
     await assert.rejects(store.updateSession(id, { user: "andrew" }), TypeError);
@@ -53,7 +53,12 @@ describe("the types", () => {
 
   test("have names, for functions that take a store, its data or a session", async () => {
     const prefix = newPrefix();
-    const store: RedisSessionStore<typeof FIELDS> = new RedisSessionStore({ redis, prefix, fields: FIELDS });
+    const store: RedisSessionStore<typeof FIELDS> = new RedisSessionStore({
+      redis,
+      prefix,
+      fields: FIELDS,
+      ...NO_HURRY,
+    });
     const data: SessionData<typeof FIELDS> = { username: "andrew" };
     const session: Session<typeof FIELDS> | null = await store.getSession(await store.createSession(data));
     assert.equal(session?.username, "andrew");
@@ -61,7 +66,7 @@ describe("the types", () => {
 
   test("are text without the option fields, and take any field", async () => {
     const prefix = newPrefix();
-    const store: RedisSessionStore = new RedisSessionStore({ redis, prefix });
+    const store: RedisSessionStore = new RedisSessionStore({ redis, prefix, ...NO_HURRY });
     const data: Record<string, string | number> = { username: "andrew", page_views: 1 };
     const id = await store.createSession(data);
     await store.incrementField(id, "page_views");
@@ -82,7 +87,7 @@ describe("the types", () => {
 
   test("claim nothing of fields that are known only at run time", async () => {
     const fields: FieldTypes = { n: Number };
-    const store = new RedisSessionStore({ redis, prefix: newPrefix(), fields });
+    const store = new RedisSessionStore({ redis, prefix: newPrefix(), fields, ...NO_HURRY });
     const session = await store.getSession(await store.createSession({ n: 1 }));
     const n: unknown = session!["n"];
     const ttl: number = session!.ttl;
@@ -118,7 +123,7 @@ describe("the types", () => {
     const prefix = newPrefix();
     const pool = createClientPool({ socket: { host, port }, commandOptions: { timeout: 0 } });
     await pool.connect();
-    const store = new RedisSessionStore({ redis: pool, prefix });
+    const store = new RedisSessionStore({ redis: pool, prefix, ...NO_HURRY });
     const id = await store.createSession({ page_views: 0 });
     await Promise.all(Array.from({ length: 100 }, () => store.incrementField(id, "page_views")));
     assert.equal((await store.getSession(id))!["page_views"], "100");
