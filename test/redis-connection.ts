@@ -31,9 +31,9 @@ async function openCluster() {
   return open(node, true, (user) => connectToCluster(node, user));
 }
 
-/** Runs the action while Redis takes commands and does not run them. */
+/** Runs the action while Redis runs no script and no write. With `ALL`, the UNPAUSE would have to wait as well. */
 export async function whilePaused<Result>(redis: Client, action: () => Promise<Result>): Promise<Result> {
-  await Promise.all(redis.servers().map((server) => server.sendCommand(["CLIENT", "PAUSE", "60000", "ALL"])));
+  await Promise.all(redis.servers().map((server) => server.sendCommand(["CLIENT", "PAUSE", "60000", "WRITE"])));
   try {
     return await action();
   } finally {
