@@ -1,3 +1,6 @@
+import { once } from "node:events";
+import http from "node:http";
+import { text as textOf } from "node:stream/consumers";
 import { parseSetCookie } from "cookie";
 
 export interface SessionJson {
@@ -19,6 +22,13 @@ export interface Reply {
   json: SessionJson;
   /** The page without its `<template>` elements, which a browser does not show. */
   shown: string;
+}
+
+export interface RequestOptions {
+  method?: string;
+  headers?: Record<string, string>;
+  /** The fields of a form, or a body of which the headers say what it is. */
+  body?: URLSearchParams | string | Uint8Array;
 }
 
 /** Sends requests and keeps cookies, as a browser does, but follows no redirect. */
@@ -43,28 +53,35 @@ export class Browser {
     return this.send(path, { method: "POST", headers, body: new URLSearchParams(form) });
   }
 
-  async send(path: string, { headers = {}, ...init }: RequestInit = {}): Promise<Reply> {
-    const cookie = Array.from(this.cookies, (pair) => pair.join("=")).join("; ");
-    const response = await fetch(this.#url + path, {
-      ...init,
-      redirect: "manual",
-      // A connection of its own: one that is kept may be closed by the server just when it is used again.
-      headers: { connection: "close", ...(cookie !== "" && { cookie }), ...(headers as Record<string, string>) },
-    });
-    const setCookies = response.headers.getSetCookie();
+  async send(path: string, { method = "GET", headers = {}, body = "" }: RequestOptions = {}): Promise<Reply> {
+    const isForm = body instanceof URLSearchParams;
+    // Not with `fetch`, which takes three times the CPU time. On a connection of its own: one that is kept may be closed
+    // by the server just when it is used again.
+    const request = http.request(this.#url + path, { method, agent: false });
+    for (const [name, value] of Object.entries({
+      ...(this.cookies.size > 0 && { cookie: Array.from(this.cookies, (pair) => pair.join("=")).join("; ") }),
+      ...(isForm && { "content-type": "application/x-www-form-urlencoded" }),
+      ...headers,
+    })) {
+      request.setHeader(name, value);
+    }
+    request.end(isForm ? body.toString() : body);
+    const [response] = (await once(request, "response")) as [http.IncomingMessage];
+    request.on("error", () => {}); // the server need not read a body that it refuses
+    const text = await textOf(response);
+    const setCookies = response.headers["set-cookie"] ?? [];
     for (const { name, value = "", maxAge } of setCookies.map((header) => parseSetCookie(header))) {
       if (maxAge === 0) this.cookies.delete(name);
       else this.cookies.set(name, value);
     }
-    const body = await response.text();
-    const isJson = response.headers.get("content-type")?.startsWith("application/json");
+    const isJson = response.headers["content-type"]?.startsWith("application/json");
     return {
-      status: response.status,
-      headers: response.headers,
+      status: response.statusCode!,
+      headers: new Headers(Object.entries(response.headers).map(([name, value]) => [name, String(value)])),
       setCookies,
-      text: body,
-      json: isJson && body !== "" ? (JSON.parse(body) as SessionJson) : {},
-      shown: body.replaceAll(/<template.*?<\/template>/gs, ""),
+      text,
+      json: isJson && text !== "" ? (JSON.parse(text) as SessionJson) : {},
+      shown: text.replaceAll(/<template.*?<\/template>/gs, ""),
     };
   }
 }

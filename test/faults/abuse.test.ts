@@ -164,8 +164,9 @@ describe("a body", AT_ONCE, () => {
       for (const type of [{}, PAGE]) {
         const headers = { ...type, "content-type": FORM, connection };
         for (let times = 0; times < 20; times++) {
-          const init = { method: "POST", headers, body: "x".repeat(5_000_000) };
-          assert.equal((await newBrowser().send("/login", init)).status, 413);
+          const reply = await fetch(`${url}/login`, { method: "POST", headers, body: "x".repeat(5_000_000) });
+          assert.equal(reply.status, 413);
+          await reply.text();
         }
       }
     });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Browser, Reply } from "../browser.ts";
+import type { Browser, Reply, RequestOptions } from "../browser.ts";
 import { costOf } from "../command-statistics.ts";
 import { openDemo } from "../demo-in-process.ts";
 import { whilePaused } from "../redis-connection.ts";
@@ -652,7 +652,7 @@ describe("the body of a form", () => {
 });
 
 describe("an error shown to a browser", () => {
-  const errors: [what: string, status: number, path: string, init: RequestInit][] = [
+  const errors: [what: string, status: number, path: string, init: RequestOptions][] = [
     ["a cross-site form", 403, "/login", { method: "POST", headers: { "sec-fetch-site": "cross-site" } }],
     ["an unknown address", 404, "/nothing", {}],
     ["a method that is not taken", 405, "/login", {}],
@@ -664,7 +664,7 @@ describe("an error shown to a browser", () => {
       const asProgram = await newBrowser().send(path, { ...init, headers });
       const asForm = await newBrowser().send(path, {
         ...init,
-        headers: { ...AS_FORM, ...(headers as object) },
+        headers: { ...AS_FORM, ...headers },
       });
       assert.deepEqual([asProgram.status, asForm.status], [status, status]);
       assert.equal(asForm.headers.get("content-type"), "text/html; charset=utf-8");
@@ -676,7 +676,7 @@ describe("an error shown to a browser", () => {
 
 describe("every answer", () => {
   const LOGIN = { method: "POST", body: new URLSearchParams({ ttl: "0" }) };
-  const answers: [kind: string, path: string, init: RequestInit][] = [
+  const answers: [kind: string, path: string, init: RequestOptions][] = [
     ["the page", "/", {}],
     ["JSON", "/session", {}],
     ["HEAD", "/session", { method: "HEAD" }],
