@@ -18,21 +18,20 @@ import { until } from "../wait.ts";
 
 const LIMIT_MS = 40_000; // guards against hanging: five seconds are promised, and this machine may be busy
 /** When to send the signal: most of these moments are before the server listens. */
-const EARLY_MS = process.env["FULL"] === "1" ? [0, 150, 300, 450, 600, 750, 900, 1100, 1300, 1600] : [300, 900];
+const EARLY_MS = process.env["FULL"] === "1" ? [0, 150, 300, 450, 600, 750, 900, 1100, 1300, 1600] : [500];
 const OPTIONS = { timeout: 300_000, concurrency: 2, skip: process.platform === "win32" && "signals are POSIX" };
 
 const START_COMMANDS = {
   "npm start": { command: ["npm", "start", "--silent", "--"], signals: ["SIGTERM", "SIGINT", "SIGHUP", "SIGKILL"] },
   // Without SIGINT: the shell of npx may be dash, which does not pass it on.
   "npx tsx server.ts": { command: ["npx", "tsx", "server.ts"], signals: ["SIGTERM", "SIGHUP", "SIGKILL"] },
-  "node --import tsx server.ts": { command: ["node", "--import", "tsx", "server.ts"], signals: ["SIGTERM", "SIGINT"] },
 } as const;
 
 interface Run {
   /** The first process. Ctrl-C reaches its whole process group. */
   pid: number;
   listening: () => Promise<void>;
-  /** Command lines of the processes that are left, and the port if it is taken. */
+  /** Command lines of the processes that are left when the first has ended, and the port if it is taken. */
   left: () => Promise<string[]>;
 }
 
@@ -43,11 +42,11 @@ async function launch(t: TestContext, [program, ...args]: readonly [string, ...s
   await writeFile(redisPids, "");
   const PATH = await pathWithRedisServer(t, `echo $$ >> ${redisPids}\nexec ${REDIS_PROGRAM} "$@"`);
   const child = spawn(program, [...args, "--port", String(port)], {
-    cwd: new URL("../..", import.meta.url),
     env: { PATH, HOME: process.env["HOME"], ...NO_REDIS_ON_DEFAULT_PORTS },
     stdio: ["ignore", "pipe", "ignore"],
     detached: true,
   });
+  const ended = once(child, "exit");
   let stdout = "";
   child.stdout.setEncoding("utf8").on("data", (chunk: string) => (stdout += chunk));
   t.after(async () => {
@@ -60,6 +59,7 @@ async function launch(t: TestContext, [program, ...args]: readonly [string, ...s
       assert.ok(await until(() => /^Redis: .+\n/m.test(stdout), LIMIT_MS), `It does not listen: ${stdout}`);
     },
     async left() {
+      await ended;
       const commands = (await processesLeft()).map(({ command }) => command);
       return (await isFree(port)) ? commands : [...commands, `port ${port}`];
     },
