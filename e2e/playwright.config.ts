@@ -8,7 +8,10 @@ export default defineConfig({
   workers: 2,
   timeout: 300_000, // guards against hanging, as does the limit of each expectation: the machine may be busy
   expect: { timeout: 60_000 },
-  use: { launchOptions: findBrowser() ?? {} },
+  use: {
+    launchOptions: findBrowser() ?? {},
+    contextOptions: { reducedMotion: "reduce" }, // the page then draws once a second: without a GPU each drawing costs much
+  },
   projects: [
     { name: "desktop", use: devices["Desktop Chrome"] },
     // What somebody does with a keyboard or a form, is done on a phone too.

@@ -116,8 +116,8 @@ function installBrowserLibraries() {
 }
 
 function installBrowser() {
-  say("installing Chromium and fonts (apt-get install chromium)");
-  const problem = aptGetInstall(`chromium ${FONTS}`);
+  say("installing Chromium and fonts (apt-get install chromium-headless-shell)");
+  const problem = aptGetInstall(`chromium-headless-shell ${FONTS}`) && aptGetInstall(`chromium ${FONTS}`);
   if (problem) say(`apt-get could not install chromium: ${reasonIn(problem)}`);
 }
 
