@@ -9,10 +9,12 @@
  * If both `redis-server` and `valkey-server` are installed, the tests of the store run on each of them. The last line
  * counts the tests of both runners. The exit code is 1 if a test failed, or if a runner or a test file ran no test.
  */
-import { execSync, spawnSync } from "node:child_process";
+import { execFileSync, execSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
+import { PassThrough } from "node:stream";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
 import { fileURLToPath } from "node:url";
@@ -21,6 +23,7 @@ import { findProgram } from "../demo/redis/find-program.mjs";
 
 const FILE_LIMIT_MS = 600_000; // a test file that takes longer is killed and counts as failed
 const CONCURRENCY = 2 * availableParallelism(); // most tests wait more than they compute
+const OUTPUT_LIMIT_BYTES = 2 ** 24; // of Playwright, before it waits until the other tests are done
 const STORE_TESTS = ["test/store/", "test/users/"];
 const CLUSTER_TESTS = [
   ...STORE_TESTS,
@@ -48,18 +51,19 @@ async function runTests() {
   const nodeTests = findTests("test", ".test.ts");
   const pageTests = findTests("e2e", ".spec.ts");
   if (nodeTests.length + pageTests.length === 0) throw new Error(`There is no test in ${paths.join(", ")}`);
-  compileServer();
+  compile();
 
   const testsIn = (/** @type {string[]} */ ...places) =>
     nodeTests.filter((file) => places.some((place) => file.startsWith(place)));
   const scaleTests = testsIn("test/scale/");
+  const pageTestRun = startPageTests(pageTests);
   await runNodeTests(nodeTests.filter((file) => !scaleTests.includes(file)));
   if (findProgram("redis-server") && findProgram("valkey-server")) {
     await runNodeTests(testsIn(...STORE_TESTS), { server: "valkey-server" });
   }
+  await pageTestRun.end();
   if (values.scale || paths.length > 0) await runNodeTests(scaleTests, { concurrency: 1 });
   if (values.scale) await runNodeTests(testsIn(...CLUSTER_TESTS), { server: "cluster", concurrency: 1 });
-  runPageTests(pageTests);
 }
 
 /** @type {(root: string, extension: string) => string[]} */
@@ -70,20 +74,21 @@ function findTests(root, extension) {
     .filter((file) => paths.length === 0 || paths.some((path) => !relative(path, file).startsWith("..")));
 }
 
-/** Compiles the server for the tests that start it as a process: through tsx, each start takes twice the CPU time. */
-function compileServer() {
-  const options = `--noCheck --noEmit false --rewriteRelativeImportExtensions --outDir "${folder}"`;
-  execSync(`npx tsc ${options}`, { stdio: "inherit" });
+/** Compiles everything, and runs what is compiled: through tsx, each start of a process takes twice the CPU time. */
+function compile() {
+  const options = ["--noCheck", "--noEmit", "false", "--rewriteRelativeImportExtensions", "--inlineSourceMap"];
+  execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", ...options, "--outDir", folder]);
   cpSync("views", join(folder, "views"), { recursive: true });
   for (const name of ["node_modules", "package.json"]) symlinkSync(resolve(name), join(folder, name));
-  process.env["DEMO_SERVER"] = join(folder, "server.js");
+  process.env["COMPILED"] = folder;
 }
 
 /** @type {(files: string[], how?: { server?: string, concurrency?: number }) => Promise<void>} */
 async function runNodeTests(files, { server = "", concurrency = CONCURRENCY } = {}) {
   if (files.length === 0) return;
   process.env["TEST_SERVER"] = server;
-  const events = run({ files, concurrency, timeout: FILE_LIMIT_MS });
+  const compiled = files.map((file) => join(folder, file.replace(/\.ts$/, ".js")));
+  const events = run({ files: compiled, concurrency, timeout: FILE_LIMIT_MS });
   events.on("test:pass", ({ name, file, details, skip }) => {
     const isEmptyFile = file === resolve(name); // node:test reports a file without tests as a test
     if (isEmptyFile) counts.failed += 1;
@@ -97,15 +102,29 @@ async function runNodeTests(files, { server = "", concurrency = CONCURRENCY } = 
   for await (const line of events.compose(new spec())) process.stdout.write(line);
 }
 
-/** @type {(files: string[]) => void} */
-function runPageTests(files) {
-  if (files.length === 0) return;
+/**
+ * What Playwright prints follows the report of the other tests, so that the lines of the two do not mix.
+ *
+ * @type {(files: string[]) => { end: () => Promise<void> }}
+ */
+function startPageTests(files) {
+  if (files.length === 0) return { end: async () => {} };
   const report = join(folder, "playwright.json");
-  const line = `npx playwright test --config e2e/playwright.config.ts --reporter=list,json ${files.join(" ")}`;
-  const env = { ...process.env, PLAYWRIGHT_JSON_OUTPUT_FILE: report };
-  const { status } = spawnSync(line, { shell: true, stdio: "inherit", env });
-  const { expected, unexpected, skipped } = JSON.parse(readFileSync(report, "utf8")).stats;
-  counts.passed += expected;
-  counts.skipped += skipped;
-  counts.failed += status === 0 ? 0 : Math.max(unexpected, 1);
+  const args = ["node_modules/playwright/cli.js", "test", "--config", "e2e/playwright.config.ts", ...files];
+  const child = spawn(process.execPath, [...args, "--reporter=list,json"], {
+    stdio: ["ignore", "pipe", "inherit"],
+    env: { ...process.env, PLAYWRIGHT_JSON_OUTPUT_FILE: report },
+  });
+  const output = child.stdout.pipe(new PassThrough({ highWaterMark: OUTPUT_LIMIT_BYTES }));
+  const ended = once(child, "close");
+  return {
+    async end() {
+      output.pipe(process.stdout, { end: false });
+      const [status] = await ended;
+      const { expected, unexpected, skipped } = JSON.parse(readFileSync(report, "utf8")).stats;
+      counts.passed += expected;
+      counts.skipped += skipped;
+      counts.failed += status === 0 ? 0 : Math.max(unexpected, 1);
+    },
+  };
 }

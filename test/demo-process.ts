@@ -1,28 +1,43 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { isAbsolute, join } from "node:path";
 import { Browser } from "./browser.ts";
 import { killAtExit, type Lifetime } from "./child-process.ts";
 import type { SpawnedRedis } from "./redis-process.ts";
+import { reservedPort } from "./reserved-port.ts";
 
 /** Five seconds are promised for a stop, and a busy machine takes long to start a server that is to end by itself. */
 const END_LIMIT_MS = 30_000;
 
-/** `npm test` compiles the server once; a test file that is run by itself starts the source. */
-const COMPILED = process.env["DEMO_SERVER"];
-const SERVER = COMPILED === undefined ? ["--import", "tsx", "server.ts"] : [COMPILED];
+/** Where `npm test` has compiled everything: through tsx, each start takes twice the CPU time. */
+const { COMPILED } = process.env;
 
 const NO_REDIS = new URL("no-redis-on-default-ports.mjs", import.meta.url);
 /** The environment of a server that finds no Redis at localhost:6379, whatever runs on this machine. */
 export const NO_REDIS_ON_DEFAULT_PORTS = { NODE_OPTIONS: `--import ${NO_REDIS}` };
 
-export interface SpawnedServer {
+export interface SpawnedProgram {
+  pid: number;
+  /** What it has written to standard error so far. */
+  stderr: () => string;
+  /** Waits until it has printed what matches, and returns the match. Rejects if it ends before. */
+  printed: (pattern: RegExp) => Promise<RegExpExecArray>;
+  /** Waits for its end. A program that does not end in time is killed, and its exit code is null. */
   end: (limitMs?: number) => Promise<{ code: number | null; stdout: string; stderr: string }>;
+  /** As a terminal does it: Ctrl-C (SIGINT) and a closed window (SIGHUP) also reach the program's own children. */
+  kill: (signal: NodeJS.Signals) => void;
+  /** As when whoever reads the program's output is gone. */
+  closeOutput: () => void;
 }
 
-/** The real server in a process of its own, killed when the test ends at the latest. */
-export function spawnServer(t: Lifetime, args: string[], environment: Record<string, string> = {}) {
-  const child = spawn(process.execPath, [...SERVER, ...args], {
-    cwd: new URL("..", import.meta.url),
+/** A program of this project, or any other at an absolute path, in a process that is killed when the test ends. */
+export function spawnProgram(
+  t: Lifetime,
+  file: string,
+  args: string[],
+  environment: Record<string, string>,
+): SpawnedProgram {
+  const child = spawn(process.execPath, [...commandOf(file), ...args], {
     env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...environment },
     stdio: ["ignore", "pipe", "pipe"],
     detached: true,
@@ -37,41 +52,51 @@ export function spawnServer(t: Lifetime, args: string[], environment: Record<str
     child.kill("SIGKILL");
     await ended;
   });
-
-  /** Waits for its end. A server that does not end in time is killed, and its exit code is null. */
-  async function end(limitMs = END_LIMIT_MS) {
-    const overdue = setTimeout(() => child.kill("SIGKILL"), limitMs);
-    return ended.finally(() => clearTimeout(overdue));
-  }
-
-  /** As a terminal does it: Ctrl-C (SIGINT) and a closed window (SIGHUP) also reach the server's own children. */
-  function kill(signal: NodeJS.Signals) {
-    const isOfTerminal = signal === "SIGINT" || signal === "SIGHUP";
-    process.kill(isOfTerminal ? -child.pid! : child.pid!, signal);
-  }
-
   return {
     pid: child.pid!,
-    /** What it has written to standard error so far. */
     stderr: () => stderr,
-    end,
-    kill,
-    /** As when whoever reads the server's output is gone. */
+    async printed(pattern) {
+      for (;;) {
+        const match = pattern.exec(stdout);
+        if (match) return match;
+        const isOver = child.exitCode !== null || child.signalCode !== null;
+        if (isOver) throw new Error(`${file} ended: ${stdout}${stderr}`);
+        await Promise.race([once(child.stdout, "data"), ended]);
+      }
+    },
+    async end(limitMs = END_LIMIT_MS) {
+      const overdue = setTimeout(() => child.kill("SIGKILL"), limitMs);
+      return ended.finally(() => clearTimeout(overdue));
+    },
+    kill(signal) {
+      const isOfTerminal = signal === "SIGINT" || signal === "SIGHUP";
+      process.kill(isOfTerminal ? -child.pid! : child.pid!, signal);
+    },
     closeOutput() {
       child.stdout.destroy();
       child.stderr.destroy();
     },
+  };
+}
+
+function commandOf(file: string): string[] {
+  if (file.endsWith(".js")) return [file];
+  if (COMPILED === undefined || isAbsolute(file)) return ["--import", "tsx", file];
+  return [join(COMPILED, file.replace(/\.ts$/, ".js"))];
+}
+
+/** The real server in a process of its own. */
+export function spawnServer(t: Lifetime, args: string[], environment: Record<string, string> = {}) {
+  const server = spawnProgram(t, "server.ts", args, environment);
+  return {
+    ...server,
     async stop(signal: NodeJS.Signals) {
-      kill(signal);
-      return end();
+      server.kill(signal);
+      return server.end();
     },
     /** Waits until it listens; returns its address and what it printed so far. */
     async listening() {
-      while (!/http:\S+\n/.test(stdout) || !/^Redis: .+\n/m.test(stdout)) {
-        if (child.exitCode !== null || child.signalCode !== null)
-          throw new Error(`The server ended: ${stdout}${stderr}`);
-        await Promise.race([once(child.stdout, "data"), ended]);
-      }
+      const { input: stdout } = await server.printed(/^Redis: .+\n/m);
       const url = /http:\S+/.exec(stdout)![0];
       return { url, port: Number(new URL(url).port), stdout, browser: new Browser(url) };
     },
@@ -83,4 +108,18 @@ export async function spawnServerWith(t: Lifetime, redis: SpawnedRedis, { user =
   const args = ["--port", "0", "--redis-url", `redis://${user}127.0.0.1:${redis.port}`];
   const server = spawnServer(t, args, environment);
   return { server, ...(await server.listening()) };
+}
+
+/** An example, or a program like it, in a process of its own. */
+export async function spawnExample(t: Lifetime, file: string, environment: Record<string, string>) {
+  const { PORT = String(await reservedPort()) } = environment;
+  const example = spawnProgram(t, file, [], { ...environment, PORT });
+  return {
+    ...example,
+    /** Waits until it listens; returns its address. */
+    async listening() {
+      await example.printed(/^Listening on .+\n/m);
+      return `http://127.0.0.1:${PORT}`;
+    },
+  };
 }

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 
-const text = await readFile(new URL("../docs/redis-acl.txt", import.meta.url), "utf8");
+const text = await readFile("docs/redis-acl.txt", "utf8");
 const commands = text.split("\n").filter((line) => line.startsWith("ACL SETUSER "));
 const [[user, , password, ...rules], [, ...onACluster], [, ...withADatabase]] = commands.map((line) =>
   line.split(" ").slice(2),

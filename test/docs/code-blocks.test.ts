@@ -2,20 +2,19 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, describe, test, type TestContext } from "node:test";
-import { fileURLToPath } from "node:url";
+import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { parseOptions } from "../../demo/options.ts";
 import { findProgram } from "../../demo/redis/find-program.mjs";
-import { spawnServerWith } from "../demo-process.ts";
-import { spawnExample } from "../examples/example-process.ts";
+import { spawnExample, spawnServerWith } from "../demo-process.ts";
 import { spawnCluster } from "../redis-cluster.ts";
 import { spawnRedis } from "../redis-process.ts";
 import { spawnSentinels } from "../redis-sentinel.ts";
 
 const run = promisify(execFile);
-const root = fileURLToPath(new URL("../../", import.meta.url));
+const root = process.cwd();
 const folder = await mkdtemp(join(tmpdir(), "test-docs-"));
 after(() => rm(folder, { recursive: true }));
 
@@ -68,7 +67,7 @@ describe("TypeScript in README and docs", () => {
         const port = await portFor(t, code);
         const file = join(await mkdtemp(join(folder, "program-")), "program.mts");
         const program = code
-          .replaceAll('"./', `"${new URL("../../", import.meta.url).href}`)
+          .replaceAll('"./', `"${pathToFileURL(root).href}/`)
           .replaceAll('from "redis"', `from "${import.meta.resolve("redis")}"`)
           .replaceAll(/(localhost|10\.0\.0\.\d):6379/g, `127.0.0.1:${port}`)
           .replaceAll(/"10\.0\.0\.\d", port: \d+/g, `"127.0.0.1", port: ${port}`);
@@ -97,11 +96,13 @@ test("the lines of README make a new application, and the tsconfig.json of the q
 
   const redis = await spawnRedis(t);
   const environment = { REDIS_URL: `redis://127.0.0.1:${redis.port}` };
-  await spawnExample(t, join(application, "src/server.ts"), environment);
+  const fromSource = await spawnExample(t, join(application, "src/server.ts"), environment);
+  await fromSource.listening();
 
   await writeFile(join(application, "tsconfig.json"), blocksIn("json")[0]!.code);
   await run(process.execPath, [join(root, "node_modules/typescript/bin/tsc")], { cwd: application });
-  await spawnExample(t, join(application, "dist/src/server.js"), environment, []);
+  const compiled = await spawnExample(t, join(application, "dist/src/server.js"), environment);
+  await compiled.listening();
 });
 
 describe("the demo's command lines in README and docs", () => {
@@ -123,7 +124,7 @@ describe("terminal sessions in README and docs", () => {
       const redis = await spawnRedis(t);
       const environment = { REDIS_URL: `redis://127.0.0.1:${redis.port}` };
       const { url } = code.includes("localhost:3000")
-        ? { url: await spawnExample(t, "express.ts", environment) }
+        ? { url: await (await spawnExample(t, "examples/express.ts", environment)).listening() }
         : await spawnServerWith(t, redis);
       const sessionId = /"session_id":"([\w-]+)"/.exec(code)?.[1] ?? "no session ID";
       let realId = sessionId;
@@ -160,7 +161,7 @@ describe("links in README and docs", () => {
     test(`lead to files that exist: ${page}`, async () => {
       const targets = Array.from(text.matchAll(/\]\(([^)#]+)\)|(?:src|srcset)="([^"]+)"/g), ([, a, b]) => a ?? b!);
       for (const target of targets.filter((each) => !each.startsWith("http"))) {
-        const path = fileURLToPath(new URL(target, new URL(`../../${page}`, import.meta.url)));
+        const path = join(dirname(page), target);
         await assert.doesNotReject(
           readFile(path).catch(() => readdir(path)),
           `${page}: ${target}`,

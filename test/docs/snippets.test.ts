@@ -15,7 +15,7 @@ const { redis } = await openServer();
 const fields = { username: String, cart_items: Number, notice: String };
 /** The TypeScript blocks of a page. */
 async function blocksOf(page: string): Promise<{ heading: string; code: string }[]> {
-  const text = await readFile(new URL(`../../${page}`, import.meta.url), "utf8");
+  const text = await readFile(page, "utf8");
   return text.split(/^## /m).flatMap((section) => {
     const heading = section.split("\n", 1)[0]!;
     return Array.from(section.matchAll(/```ts\n(.*?)```/gs), ([, code]) => ({ heading, code: code! }));

@@ -5,9 +5,10 @@ import http from "node:http";
 import { after, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Browser, type Reply } from "../browser.ts";
+import { spawnExample } from "../demo-process.ts";
+import type { Lifetime } from "../child-process.ts";
 import { spawnRedis } from "../redis-process.ts";
 import { until } from "../wait.ts";
-import { spawnExample, startExample } from "./example-process.ts";
 
 const ANDREW = { username: "andrew", password: "secret" };
 const REQUEST_EVERY_MS = 50; // 20 requests a second
@@ -18,8 +19,11 @@ const redis = await spawnRedis({ after }, ["--appendonly", "yes", "--appendfsync
 const REDIS_URL = `redis://127.0.0.1:${redis.port}`;
 
 for (const framework of ["express", "fastify", "hono"]) {
+  const spawn = async (t: Lifetime, environment = {}) =>
+    spawnExample(t, `examples/${framework}.ts`, { REDIS_URL, ...environment });
+
   describe(`the example for ${framework}`, async () => {
-    const url = await spawnExample({ after }, `${framework}.ts`, { REDIS_URL });
+    const url = await (await spawn({ after })).listening();
     const newBrowser = () => new Browser(url);
     const logIn = async () => {
       const browser = newBrowser();
@@ -105,8 +109,8 @@ for (const framework of ["express", "fastify", "hono"]) {
     test("the cookie is plain on localhost, and bound to this host and HTTPS in production", async (t) => {
       const plain = await newBrowser().post("/cart");
       assert.match(plain.setCookies.join("\n"), /^sid=[\w-]{43}; Path=\/; HttpOnly; SameSite=Lax$/);
-      const environment = { REDIS_URL, NODE_ENV: "production" };
-      const browser = new Browser(await spawnExample(t, `${framework}.ts`, environment));
+      const example = await spawn(t, { NODE_ENV: "production" });
+      const browser = new Browser(await example.listening());
       const secure = await browser.post("/login", ANDREW);
       const pattern = /^__Host-sid=[\w-]{43}; Path=\/; HttpOnly; Secure; SameSite=Lax$/;
       assert.match(secure.setCookies.join("\n"), pattern);
@@ -238,28 +242,28 @@ for (const framework of ["express", "fastify", "hono"]) {
 
     test("if Redis is down at the start, it says why, and listens when Redis is back", async (t) => {
       await redis.kill();
-      const example = await startExample(t, `${framework}.ts`, { REDIS_URL });
-      assert.ok(await until(() => example.output().includes("ECONNREFUSED")), example.output());
+      const example = await spawn(t);
+      assert.ok(await until(() => example.stderr().includes("ECONNREFUSED")), example.stderr());
       await redis.start();
       const browser = new Browser(await example.listening());
       await expectJson(browser.post("/cart"), 200, { cart_items: 1 });
     });
 
     test("if its port is taken, it says so and ends", async (t) => {
-      const example = await startExample(t, `${framework}.ts`, { REDIS_URL, PORT: new URL(url).port });
-      await assert.rejects(example.listening(), /EADDRINUSE/);
-      assert.equal(example.child.exitCode, 1);
+      const { code, stdout, stderr } = await (await spawn(t, { PORT: new URL(url).port })).end();
+      assert.deepEqual([code, stdout], [1, ""]);
+      assert.match(stderr, /EADDRINUSE/);
     });
 
     for (const signal of ["SIGTERM", "SIGINT"] as const) {
       test(`${signal} ends it after the reply to the request under way`, async (t) => {
-        const example = await startExample(t, `${framework}.ts`, { REDIS_URL });
+        const example = await spawn(t);
         const ownUrl = await example.listening();
         const headers = { expect: "100-continue", "content-type": "application/x-www-form-urlencoded" };
         const login = http.request(`${ownUrl}/login`, { method: "POST", headers });
         login.flushHeaders();
         await once(login, "continue"); // the example has begun with the request
-        example.child.kill(signal);
+        example.kill(signal);
         const isClosed = () =>
           fetch(ownUrl).then(
             () => false,
@@ -270,8 +274,8 @@ for (const framework of ["express", "fastify", "hono"]) {
         const [reply] = (await once(login, "response")) as [http.IncomingMessage];
         assert.equal(reply.statusCode, 200);
         reply.resume();
-        if (example.child.exitCode === null) await once(example.child, "exit");
-        assert.deepEqual([example.child.exitCode, example.child.signalCode], [0, null], example.output());
+        const { code, stderr } = await example.end();
+        assert.equal(code, 0, stderr);
       });
     }
 

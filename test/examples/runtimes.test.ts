@@ -32,7 +32,7 @@ for (const { name, path, args } of runtimes) {
         HOME: process.env["HOME"],
         REDIS_URL: `redis://127.0.0.1:${redis.port}`,
       };
-      const options = { cwd: new URL("../..", import.meta.url), env, timeout: LIMIT_MS };
+      const options = { env, timeout: LIMIT_MS };
       const { stdout } = await promisify(execFile)(path!, [...args, PROGRAM], options);
       assert.match(stdout, /All operations did what they should\./);
     },

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { createSentinel } from "redis";
 import { RedisSessionStore } from "../../session-store.ts";
 import { Browser } from "../browser.ts";
-import { type SpawnedServer, spawnServer } from "../demo-process.ts";
+import { type SpawnedProgram, spawnServer } from "../demo-process.ts";
 import { spawnRedis } from "../redis-process.ts";
 import { reservedPort } from "../reserved-port.ts";
 import { until } from "../wait.ts";
@@ -251,7 +251,7 @@ test(
 
 const here = (port: number, name = "mymaster") => `localhost:${port} \\(Sentinel of ${name}\\)`;
 
-async function assertOneLine(server: SpawnedServer, line: string) {
+async function assertOneLine(server: SpawnedProgram, line: string) {
   const { code, stdout, stderr } = await server.end();
   assert.deepEqual([code, stdout], [1, ""], stderr);
   assert.match(stderr, new RegExp(`^${line}\\n$`));
