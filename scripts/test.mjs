@@ -119,7 +119,7 @@ function startPageTests(files) {
   const ended = once(child, "close");
   return {
     async end() {
-      output.pipe(process.stdout, { end: false });
+      for await (const chunk of output) process.stdout.write(chunk);
       const [status] = await ended;
       const { expected, unexpected, skipped } = JSON.parse(readFileSync(report, "utf8")).stats;
       counts.passed += expected;
