@@ -641,9 +641,16 @@ function settleBy(limit: TimeLimit, work: Promise<unknown>): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const wait: Wait = { limit, reject, timer: undefined };
     wait.timer = setTimeout(startGrace, limit.end - limit.graceMs - performance.now(), wait);
-    void work.then(resolve, reject).finally(() => {
-      clearTimeout(wait.timer);
-    });
+    work.then(
+      (reply) => {
+        clearTimeout(wait.timer);
+        resolve(reply);
+      },
+      (error: unknown) => {
+        clearTimeout(wait.timer);
+        reject(error);
+      },
+    );
   });
 }
 

@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import { jsonReply } from "./reply.ts";
 import { SECURITY_HEADERS } from "./security-headers.ts";
 
+/** How long the client may take to close its side after the reply. */
 const CLOSE_LIMIT_MS = 1000;
 
 /**
@@ -19,14 +20,11 @@ export function replyToClientError(error: NodeJS.ErrnoException, socket: Duplex)
   const lines = [...SECURITY_HEADERS, ...headers, "Content-Length", String(body.length), "Connection", "close"]
     .map((text, index) => (index % 2 === 0 ? `${text}: ` : `${text}\r\n`))
     .join("");
-  setTimeout(() => socket.destroy(), CLOSE_LIMIT_MS).unref(); // if the client does not close its side
+  setTimeout(() => socket.destroy(), CLOSE_LIMIT_MS).unref();
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines}\r\n${body.toString()}`);
 }
 
-/** The client took too long to send its request. */
-const isTimeout = ({ code }: NodeJS.ErrnoException) => code === "ERR_HTTP_REQUEST_TIMEOUT";
-
-function statusOf(error: NodeJS.ErrnoException): number {
-  if (error.code === "HPE_HEADER_OVERFLOW") return 431;
-  return isTimeout(error) ? 408 : 400;
+function statusOf({ code }: NodeJS.ErrnoException): number {
+  if (code === "HPE_HEADER_OVERFLOW") return 431;
+  return code === "ERR_HTTP_REQUEST_TIMEOUT" ? 408 : 400;
 }

@@ -12,7 +12,7 @@ export class ErrorReplies {
   readonly #page: Page;
   readonly #outages: OutageLog;
 
-  constructor(page: Page, outages: OutageLog) {
+  constructor({ page, outages }: { page: Page; outages: OutageLog }) {
     this.#page = page;
     this.#outages = outages;
   }

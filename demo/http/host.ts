@@ -26,7 +26,7 @@ export function assertHost(request: IncomingMessage, { acceptsAnyHost }: HostOpt
     throw new HttpError(400, "A request needs a Host header.");
   }
   if (hasTwoHosts(rawHeaders)) throw new HttpError(400, "A request needs one Host header; this one has more.");
-  if (!acceptsAnyHost && isLoopback(socket.localAddress) && isPublicName(headers.host)) {
+  if (!acceptsAnyHost && isPublicName(headers.host) && isLoopback(socket.localAddress)) {
     throw new HttpError(
       421,
       "This server is only for this machine: open it as localhost. Behind a proxy, start it with --secure-cookie.",
@@ -34,7 +34,7 @@ export function assertHost(request: IncomingMessage, { acceptsAnyHost }: HostOpt
   }
 }
 
-/** `headers` has only the first of them, and a proxy may have used the other one. */
+/** `headers` has only the first Host header, and a proxy in front may have used the second one. */
 function hasTwoHosts(rawHeaders: string[]): boolean {
   let hosts = 0;
   for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]!.toLowerCase() === "host") hosts += 1;

@@ -9,32 +9,32 @@ import { roundsIn } from "./form.ts";
 
 /** The routes of the race lab. They need no session. */
 export class RaceHandlers {
-  readonly #lab: RaceLab;
+  readonly #raceLab: RaceLab;
   readonly #flashCookie: FlashCookie;
 
-  constructor(lab: RaceLab, flashCookie: FlashCookie) {
-    this.#lab = lab;
+  constructor({ raceLab, flashCookie }: { raceLab: RaceLab; flashCookie: FlashCookie }) {
+    this.#raceLab = raceLab;
     this.#flashCookie = flashCookie;
   }
 
   async race({ form, wantsHtml }: RequestContext): Promise<Reply> {
     const rounds = roundsIn(form);
-    if (this.#lab.isRunning) {
+    if (this.#raceLab.isRunning) {
       const headers = ["Retry-After", "1"];
       throw new HttpError(429, "Another race is running. Try again in a moment.", { headers, field: "rounds" });
     }
-    const race = await this.#lab.run(rounds);
+    const race = await this.#raceLab.run(rounds);
     return wantsHtml ? this.#redirectToLab(race) : jsonReply(race);
   }
 
   /** One step of a race, for the page's script: a visitor runs it step by step. */
   async takeStep({ form }: RequestContext): Promise<Reply> {
     const step = form.get("step");
-    if (step === "start") return jsonReply(await this.#lab.start());
+    if (step === "start") return jsonReply(await this.#raceLab.start());
     const id = form.get("id");
     if (!isRaceStep(step)) throw new HttpError(400, `The step must be start, ${RACE_STEPS.join(", ")}.`);
     if (!isSessionId(id)) throw new HttpError(400, "The id must be that of a race that was started.");
-    return jsonReply(await this.#lab.takeStep(step, id));
+    return jsonReply(await this.#raceLab.takeStep(step, id));
   }
 
   #redirectToLab(race: RaceResult): Reply {

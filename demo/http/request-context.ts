@@ -5,12 +5,12 @@ import { DemoStore, type StoreSettings } from "../store.ts";
 import type { Flash, FlashCookie } from "./flash.ts";
 import type { SessionCookie } from "../../session-cookie.ts";
 
-/** What a handler knows of a request. Created once its body has been read. Only `commands` changes later. */
+/** What a handler knows of a request. Only `commands` changes while it is handled. */
 export interface RequestContext {
   readonly method: string;
   readonly path: string;
   readonly query: URLSearchParams;
-  /** Empty for a GET. */
+  /** The request's body. Empty for a GET. */
   readonly form: URLSearchParams;
   /** The ID in the cookie, whether or not there is such a session; undefined without a cookie. */
   readonly sessionId: string | undefined;
@@ -20,7 +20,7 @@ export interface RequestContext {
   /** The port that the request came in on. */
   readonly port: number | undefined;
   readonly store: DemoStore;
-  /** What this request has sent to Redis so far, if a page will show it. */
+  /** What this request has sent to Redis so far; empty unless a page will show it. */
   readonly commands: readonly LoggedCommand[];
 }
 
@@ -33,18 +33,19 @@ export interface ContextDependencies {
   flashCookie: FlashCookie;
 }
 
+/** The context before the body is read. */
 export function createRequestContext(
   request: IncomingMessage,
-  form: URLSearchParams,
   { redis, store, storeSettings, sessionCookie, flashCookie }: ContextDependencies,
 ): RequestContext {
   const { url = "", method = "", headers, socket } = request;
+  const [path = "", query] = url.split("?", 2); // not parsed as a URL: what a client sends need not be one
   const log = wantsHtml(request) ? new CommandLog(redis) : undefined;
   return {
     method,
-    path: pathOf(request),
-    query: new URLSearchParams(url.split("?", 2)[1]),
-    form,
+    path,
+    query: new URLSearchParams(query),
+    form: NO_FORM,
     sessionId: sessionCookie.read(headers.cookie),
     wantsHtml: log !== undefined,
     flash: log && flashCookie.read(headers.cookie),
@@ -54,7 +55,6 @@ export function createRequestContext(
   };
 }
 
-/** Not parsed as a URL: what a client sends need not be one. */
-export const pathOf = ({ url = "" }: IncomingMessage) => url.split("?", 1)[0]!;
+const NO_FORM = new URLSearchParams();
 
 export const wantsHtml = ({ headers }: IncomingMessage) => headers.accept?.includes("text/html") ?? false;

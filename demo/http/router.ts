@@ -6,10 +6,17 @@ import type { Handler, Handlers } from "./handlers.ts";
 import { HttpError } from "./http-error.ts";
 import type { RaceHandlers } from "./race-handlers.ts";
 import { assetReply, type Reply } from "./reply.ts";
-import { type ContextDependencies, createRequestContext, pathOf } from "./request-context.ts";
+import { type ContextDependencies, createRequestContext, type RequestContext } from "./request-context.ts";
 
 /** The handler of a path for each method. HEAD is GET: Node leaves the body out. */
 type Route = Partial<Record<"GET" | "POST", Handler>>;
+
+export interface RouterDependencies {
+  handlers: Handlers;
+  raceHandlers: RaceHandlers;
+  assets: Asset[];
+  contextDependencies: ContextDependencies;
+}
 
 /** Finds the handler of a request and calls it. */
 export class Router {
@@ -17,12 +24,7 @@ export class Router {
   readonly #routes: Map<string, Route>;
   readonly #contextDependencies: ContextDependencies;
 
-  constructor(
-    handlers: Handlers,
-    raceHandlers: RaceHandlers,
-    assets: Asset[],
-    contextDependencies: ContextDependencies,
-  ) {
+  constructor({ handlers, raceHandlers, assets, contextDependencies }: RouterDependencies) {
     this.#handlers = handlers;
     this.#contextDependencies = contextDependencies;
     this.#routes = new Map<string, Route>([
@@ -45,15 +47,16 @@ export class Router {
   }
 
   async reply(request: IncomingMessage, response: ServerResponse): Promise<Reply> {
-    const handler = this.#find(request.method, pathOf(request));
-    if (request.method !== "POST") return handler(createRequestContext(request, NO_FORM, this.#contextDependencies));
+    const context = createRequestContext(request, this.#contextDependencies);
+    const handler = this.#find(context);
+    if (context.method !== "POST") return handler(context);
     assertSameSite(request); // before the body is read
     const form = await readForm(request, response);
-    return this.#handlers.handleForm(createRequestContext(request, form, this.#contextDependencies), handler);
+    return this.#handlers.handleForm({ ...context, form }, handler);
   }
 
   /** Throws a 404 or, with the methods that are allowed, a 405. */
-  #find(method: string | undefined, path: string): Handler {
+  #find({ method, path }: RequestContext): Handler {
     const route = this.#routes.get(path);
     if (route === undefined) throw new HttpError(404, "There is nothing at this address.");
     const handler = method === "POST" ? route.POST : method === "GET" || method === "HEAD" ? route.GET : undefined;
@@ -62,5 +65,3 @@ export class Router {
     throw new HttpError(405, `This address accepts ${allow} only.`, { headers: ["Allow", allow] });
   }
 }
-
-const NO_FORM = new URLSearchParams();

@@ -32,9 +32,9 @@ const TIME_LIMITS = {
   requestTimeout: 10_000,
   connectionsCheckingInterval: 1000,
 };
-/** How long a client may send the rest of a request that has been answered: some read a reply only after that. */
+/** How long a client may go on sending a request that has its reply: some clients read the reply only after that. */
 const REST_LIMIT_MS = 1000;
-/** How long a client may leave a reply unread. The operating system buffers some; this is for the first that waits. */
+/** How long a reply may wait until the operating system takes it, which has buffers for the first unread replies. */
 const UNREAD_LIMIT_MS = 5000;
 
 /** The demo's HTTP server, which does not listen yet. */
@@ -50,8 +50,9 @@ export function createDemoServer(options: DemoServerOptions): Server {
   const store = new DemoStore({ redis: redis.client, ...storeSettings });
   const raceLab = new RaceLab({ store, redis: redis.client, absoluteTtl });
   const contextDependencies = { redis: redis.client, store, storeSettings, sessionCookie, flashCookie };
-  const router = new Router(handlers, new RaceHandlers(raceLab, flashCookie), assets, contextDependencies);
-  const errorReplies = new ErrorReplies(page, outages);
+  const raceHandlers = new RaceHandlers({ raceLab, flashCookie });
+  const router = new Router({ handlers, raceHandlers, assets, contextDependencies });
+  const errorReplies = new ErrorReplies({ page, outages });
 
   // Node would refuse a request without a Host by itself, without the headers that every reply has.
   const serverOptions = { ...TIME_LIMITS, requireHostHeader: false };
@@ -77,9 +78,9 @@ export function createDemoServer(options: DemoServerOptions): Server {
   }
 
   function send({ status, headers, body }: Reply, request: IncomingMessage, response: ServerResponse): void {
-    const length = ["Content-Length", String(Buffer.byteLength(body))];
-    const connection = stopping.aborted ? ["Connection", "close"] : [];
-    response.writeHead(status, [...SECURITY_HEADERS, ...headers, ...length, ...connection]);
+    const allHeaders = [...SECURITY_HEADERS, ...headers, "Content-Length", String(Buffer.byteLength(body))];
+    if (stopping.aborted) allHeaders.push("Connection", "close");
+    response.writeHead(status, allHeaders);
     if (request.complete) response.end(body);
     else endAfterRest(request, response, body);
     const isTaken = request.socket.writableLength === 0; // by the operating system
