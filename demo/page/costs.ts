@@ -19,12 +19,12 @@ export interface CommandView {
   text: string;
   ms: string;
   note: string;
-  /** For the page that shows the script; empty if the command is not of the store's script. */
+  /** Whose lines the page of the script marks; empty if it has none. */
   operation: string;
   steps: Pick<ScriptStep, "command" | "why" | "only">[];
 }
 
-/** What the page load read of the session after the click. */
+/** The session's time left, as the page load found it after the click. */
 export interface TimeLeft {
   /** The idle timeout in seconds. */
   idleTtl: number;
@@ -86,9 +86,9 @@ export function withConditions(command: LoggedCommand, timeLeft: TimeLeft | unde
   return command;
 }
 
-const RESET_TOLERANCE_MS = 10; // for rounding, and for the way of a reply
+const RESET_TOLERANCE_MS = 10; // for rounding, and for the time that a reply takes
 
-/** What the demo itself asks, for the time left in milliseconds. A store need not. */
+/** The commands of the demo's own script. The store does not need them. */
 const CLOCK_STEPS = [
   { command: "TIME", why: "for this page: the time by Redis' clock", only: "" },
   { command: "PTTL", why: "for this page: the milliseconds left", only: "" },

@@ -1,7 +1,7 @@
 /** What the page says, once, after a form did its work. The template ends each with a full stop. */
 export const NOTICES = {
   started: "Session started. Your browser got a cookie, Redis got a hash",
-  counted: "Page view counted, and the idle timeout is reset",
+  counted: "Page view counted: a write, which resets the idle timeout",
   ttl: "TTL changed, and the idle timeout is reset",
   rotated: "New session ID. The data is the same; whoever knew the old ID has nothing now",
   otherEnded: "The session is ended. Its browser is signed out",

@@ -10,14 +10,14 @@ import { createSessionView, type PageSettings, type PageState } from "./view-mod
 const ADVICE: Record<number, string> = {
   403: "Nothing was changed. Forms are accepted from this site's own page only: use the one there.",
   404: "The whole demo is on one page.",
-  405: "You may have followed a link to where only a form leads.",
+  405: "You may have followed a link to an address that accepts forms only.",
   413: "Nothing was changed. A username and a TTL need no more than a line.",
   500: "It is not certain whether your last click took effect. Go back and see.",
   503: "You keep your cookie. It is not certain whether your last click took effect. This page comes back by itself.",
 };
 
 export interface Page {
-  /** `port`: the one that the request came in on, which tells one server of several. */
+  /** `port`: the one that the request came in on, which tells several servers apart. */
   renderSession: (state: PageState, port: number | undefined) => string;
   /** `operation`: whose lines to mark. */
   renderScript: (operation: string | null, port: number | undefined) => string;

@@ -52,7 +52,7 @@ function stepsOfEachLine(operation: Operation): Map<number, ScriptStep[]> {
   return byLine;
 }
 
-/** -1 if the script has no such line; a test sees to it that it has. */
+/** -1 if the script has no such line; a test checks that it has. */
 export function lineOf({ source: { part, text } }: ScriptStep): number {
   return LINES.findIndex((line, index) => index >= FIRST_LINE_OF[part] && `${line}\n`.includes(text));
 }

@@ -43,6 +43,7 @@ const IN_WORDS: Record<Condition, string> = {
   reset: "if due",
   capped: "if that comes first",
   "same second": "if used this second",
+  removes: "if fields are removed",
 };
 
 /** `idleTtl` is the session's idle timeout in seconds, if it is known. */
@@ -122,6 +123,12 @@ const STEPS_OF: Record<Operation, (args: string[], idleTtl: number | undefined) 
   update: (_, idleTtl) => [
     CHECK,
     { command: "HSET …", why: "writes the fields given", source: use('call("HSET", key, unpack(written') },
+    {
+      command: "HDEL …",
+      why: "removes the others",
+      source: use('call("HDEL", key, unpack(removed'),
+      only: "removes",
+    },
     ASK_TIME_LEFT,
     ...resetSteps(idleTtl, "reset"),
   ],

@@ -37,7 +37,7 @@ export interface PageSettings {
   absoluteTtl: number;
 }
 
-/** What a request came to, as far as the page shows it. */
+/** The result of a request, as far as the page shows it. */
 export interface PageState {
   /** The ID in the cookie; undefined without a cookie. */
   sessionId: string | undefined;
@@ -54,7 +54,7 @@ export interface PageState {
   mistake: Mistake | undefined;
   /** What was typed into the form that was refused. */
   typed: Record<"username" | "ttl" | "absoluteTtl" | "rounds", string | undefined>;
-  /** How a race came out. */
+  /** The result of a race. */
   race: RaceResult | undefined;
   /** The most recent first. */
   costs: RequestCost[];
@@ -66,7 +66,7 @@ export interface News {
   /** Without its full stop: the page's script adds the time at which a session ended. */
   text: string;
   isBad: boolean;
-  /** For the page's script, which keeps one of the ends that it is given. */
+  /** For the page's script, which shows the one that applies. */
   reason: "" | "idle" | "absolute" | "elsewhere" | "unknown";
 }
 
@@ -130,7 +130,7 @@ interface DevicesView {
   note: string;
 }
 
-/** The values of `views/session.ejs`: texts, numbers and lists of them. */
+/** The values of `views/session.ejs`. */
 export interface SessionView {
   state: "none" | "live" | "ended";
   cookie: CookieView;
@@ -275,8 +275,8 @@ function ttlView({ absoluteTtl }: PageSettings, isLive: boolean, field: FormFiel
 }
 
 /**
- * `chosen` in seconds; the timeout of the server if that is not offered. It may be a little off: that of a session follows
- * from the clocks of Redis and of a server.
+ * `chosen`: seconds. If no choice is near it, the server's timeout is chosen. Near is enough, because that of a session
+ * is computed from two clocks: Redis' and a server's.
  */
 function absoluteTtlView({ absoluteTtl }: PageSettings, chosen: number, mistake: Mistake | undefined): AbsoluteTtlView {
   const shorter = ABSOLUTE_CHOICES.filter((choice) => choice.absoluteTtl < absoluteTtl);
@@ -378,7 +378,7 @@ function endedView(settings: PageSettings, live: SessionView, session: DemoSessi
       bad("Session expired.", "Its absolute timeout was reached, so Redis deleted it", "absolute"),
       bad(
         "Session ended.",
-        "Something else than a timeout ended it: another tab, another device, or redis-cli DEL. This page noticed it",
+        "Something other than a timeout ended it: another tab, another device, or redis-cli DEL. This page noticed it",
         "elsewhere",
       ),
       bad("Session ended.", "It expired or was deleted while this page was in the background. It noticed", "unknown"),

@@ -83,7 +83,7 @@ export class RaceLab {
     try {
       for (let done = 0; done < rounds; done += ROUNDS_AT_ONCE) {
         const batch = Array.from({ length: Math.min(ROUNDS_AT_ONCE, rounds - done) }, () => this.#runRound());
-        for (const history of await allSettled(batch)) {
+        for (const history of await waitForAll(batch)) {
           const isPlainRevived = isRevived(history.plain);
           const isStoreRevived = isRevived(history.store);
           if (isPlainRevived) result.plain.revived += 1;
@@ -124,7 +124,7 @@ export class RaceLab {
   async #runRound(): Promise<PlainAndStore<RoundHistory>> {
     const { plain, store } = await this.#createSessions();
     const logoutAfter = Math.random() * WORK_MS;
-    const [plainRound, storeRound] = await allSettled([race(plain, logoutAfter), race(store, logoutAfter)]);
+    const [plainRound, storeRound] = await waitForAll([race(plain, logoutAfter), race(store, logoutAfter)]);
     return { plain: plainRound!, store: storeRound! };
   }
 
@@ -165,14 +165,14 @@ async function race(session: RaceSession, logoutAfter: number): Promise<RoundHis
     await sleep(logoutAfter);
     steps.push(await session.logout());
   }
-  await allSettled([request(), logOut()]);
+  await waitForAll([request(), logOut()]);
   const fields = await session.fields();
   await session.remove();
   return { steps, fields };
 }
 
 /** Like `Promise.all`, but rejects only when nothing is under way any more: no round outlives its run. */
-async function allSettled<Value>(promises: Promise<Value>[]): Promise<Value[]> {
+async function waitForAll<Value>(promises: Promise<Value>[]): Promise<Value[]> {
   await Promise.allSettled(promises);
   return Promise.all(promises);
 }

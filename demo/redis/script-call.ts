@@ -13,9 +13,9 @@ export interface ScriptCall {
 
 /**
  * Some commands of the script run only under a condition: the idle timeout was reset, the absolute timeout comes before
- * the idle one, the session was already used in this second.
+ * the idle one, the session was already used in this second, an update removes fields.
  */
-export type Condition = "reset" | "capped" | "same second";
+export type Condition = "reset" | "capped" | "same second" | "removes";
 
 /**
  * The arguments that a page may show, by operation. Those of other operations, and the values of a new session, are left

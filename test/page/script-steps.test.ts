@@ -137,6 +137,13 @@ describe("what the page says the script does is what Redis' MONITOR shows", () =
     });
   }
 
+  test("for an update that removes a field", async () => {
+    const { log, store } = openStore();
+    const id = await store.createSession({ page_views: 1, theme: "dark" });
+    const commands = await commandsInside(() => store.updateSession(id, { page_views: 2, theme: null }));
+    assertSame(commands, scriptSteps({ ...log.commands.at(-1)!, conditions: ["removes"] }, 100));
+  });
+
   test("for the two halves of a rotation", async () => {
     const { log, store } = openStore();
     const id = await store.createSession();
