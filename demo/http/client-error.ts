@@ -15,8 +15,8 @@ export function replyToClientError(error: NodeJS.ErrnoException, socket: Duplex)
     socket.destroy();
     return;
   }
-  const status = statusOf(error);
-  const { headers, body } = jsonReply({ error: "The request could not be understood." }, status);
+  const { status, sentence } = describe(error);
+  const { headers, body } = jsonReply({ error: sentence }, status);
   const lines = [...SECURITY_HEADERS, ...headers, "Content-Length", String(body.length), "Connection", "close"]
     .map((text, index) => (index % 2 === 0 ? `${text}: ` : `${text}\r\n`))
     .join("");
@@ -24,7 +24,8 @@ export function replyToClientError(error: NodeJS.ErrnoException, socket: Duplex)
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines}\r\n${body.toString()}`);
 }
 
-function statusOf({ code }: NodeJS.ErrnoException): number {
-  if (code === "HPE_HEADER_OVERFLOW") return 431;
-  return code === "ERR_HTTP_REQUEST_TIMEOUT" ? 408 : 400;
+function describe({ code }: NodeJS.ErrnoException) {
+  if (code === "HPE_HEADER_OVERFLOW") return { status: 431, sentence: "The headers are too large." };
+  if (code === "ERR_HTTP_REQUEST_TIMEOUT") return { status: 408, sentence: "The request was not complete in time." };
+  return { status: 400, sentence: "The request is not valid HTTP." };
 }

@@ -14,7 +14,7 @@ export interface Flash {
 }
 
 const MAX_AGE = 30; // seconds: enough to follow the redirect
-const MAX_VALUE = 2800; // characters: browsers drop cookies over 4 KB
+const MAX_VALUE = 2800; // characters: the cookie stays under 3 KB, and browsers drop cookies over 4 KB
 
 /**
  * Carries what a form did across the redirect to the page, in a cookie that the page clears. So it is shown once,

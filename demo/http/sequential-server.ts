@@ -13,8 +13,8 @@ const LF = 10;
 const BLANK_LINE = Buffer.from("\r\n\r\n");
 
 /**
- * Creates an HTTP server that reads one request of a connection at a time: the next one when the client's socket has
- * taken the reply.
+ * Creates an HTTP server that reads one request of a connection at a time: the next one after the reply has been handed to
+ * the operating system.
  *
  * Node parses all that it has read of a connection, up to 64 KB, and emits every request in it at once. So a client that
  * sends requests without waiting for replies (pipelining) could have 2,100 of them handled at the same time, a read could
