@@ -35,12 +35,12 @@ test.describe("every state of the page", () => {
   for (const [state, reach] of Object.entries(STATES)) {
     test(`has no accessibility violation, and fits 320 pixels: ${state}`, async ({ page, start }) => {
       await reach(page, start);
-      await expectNoViolation(new AxeBuilder({ page }));
+      await expectNoViolation(page);
       await page.emulateMedia({ colorScheme: "dark" });
-      await expectNoViolation(new AxeBuilder({ page }).withRules("color-contrast"));
+      await expectNoViolation(page, (axe) => axe.withRules("color-contrast"));
       await page.setViewportSize({ width: 320, height: 640 });
       expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
-      await expectNoViolation(new AxeBuilder({ page }));
+      await expectNoViolation(page, (axe) => axe.disableRules("color-contrast"));
     });
   }
 });
@@ -263,8 +263,10 @@ test.describe("while Redis does not answer", () => {
   });
 });
 
-async function expectNoViolation(axe: AxeBuilder): Promise<void> {
-  const { violations } = await axe.analyze();
+async function expectNoViolation(page: Page, narrow = (axe: AxeBuilder) => axe): Promise<void> {
+  const axe = new AxeBuilder({ page }).options({ resultTypes: ["violations"], selectors: false });
+  // Else each analysis opens a page, to collect what it found in frames of other sites.
+  const { violations } = await narrow(axe).setLegacyMode().analyze();
   expect(violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])).toEqual([]);
 }
 

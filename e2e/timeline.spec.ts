@@ -44,6 +44,26 @@ test.describe("with motion", () => {
       await peeks(page, 1);
     }
   });
+
+  test("shows the end when it comes, not at the next peek", async ({ page, context, redis, start }) => {
+    await page.clock.install();
+    await start(page);
+    await redis.expire(context, 9.5); // so that the end does not fall on the second at which a peek is due
+    await expect.poll(() => secondsLeft(page)).toBeLessThan(10);
+    const session = (await (await page.request.get("/session?refresh=false")).json()) as object;
+    let left = await secondsLeft(page);
+    await page.route(
+      (url) => url.pathname === "/session",
+      (route) =>
+        route.fulfill({
+          json: left > 0 ? { ...session, ttl: Math.ceil(left) } : { authenticated: false, session: null },
+        }),
+    );
+    await page.clock.pauseAt(await page.evaluate(() => Date.now() + 200));
+    for (; left > 0; left = await secondsLeft(page)) await page.clock.runFor(100);
+    await page.clock.runFor(200);
+    await expect(said(page, "Session expired.")).toBeVisible();
+  });
 });
 
 test("is lifted by each use, and not by a peek", async ({ page, start }) => {
@@ -143,26 +163,6 @@ test("follows an expiry that was moved elsewhere, and marks it", async ({ page, 
   await redis.expire(context, 20);
   await expect.poll(() => secondsLeft(page, "Idle timeout")).toBeLessThan(21);
   await expect(marks(page).last()).toHaveAccessibleName(/something else than this page moved the TTL/);
-});
-
-test("shows the end when it comes, not at the next peek", async ({ page, context, redis, start }) => {
-  await page.clock.install();
-  await start(page);
-  await redis.expire(context, 20.5); // so that the end does not fall on the second at which a peek is due
-  await expect.poll(() => secondsLeft(page)).toBeLessThan(21);
-  const session = (await (await page.request.get("/session?refresh=false")).json()) as object;
-  let left = await secondsLeft(page);
-  await page.route(
-    (url) => url.pathname === "/session",
-    (route) =>
-      route.fulfill({
-        json: left > 0 ? { ...session, ttl: Math.ceil(left) } : { authenticated: false, session: null },
-      }),
-  );
-  await page.clock.pauseAt(await page.evaluate(() => Date.now() + 200));
-  for (; left > 0; left = await secondsLeft(page)) await page.clock.runFor(100);
-  await page.clock.runFor(200);
-  await expect(said(page, "Session expired.")).toBeVisible();
 });
 
 test("does not say that a timeout ended what something else ended", async ({ page, context, redis, start }) => {
