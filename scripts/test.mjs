@@ -9,12 +9,10 @@
  * If both `redis-server` and `valkey-server` are installed, the tests of the store run on each of them. The last line
  * counts the tests of both runners. The exit code is 1 if a test failed, or if a runner or a test file ran no test.
  */
-import { execFileSync, execSync, spawn } from "node:child_process";
-import { once } from "node:events";
+import { execFileSync, execSync, spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
-import { PassThrough } from "node:stream";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
 import { fileURLToPath } from "node:url";
@@ -23,7 +21,6 @@ import { findProgram } from "../demo/redis/find-program.mjs";
 
 const FILE_LIMIT_MS = 600_000; // a test file that takes longer is killed and counts as failed
 const CONCURRENCY = 2 * availableParallelism(); // most tests wait more than they compute
-const OUTPUT_LIMIT_BYTES = 2 ** 24; // of Playwright, before it waits until the other tests are done
 const STORE_TESTS = ["test/store/", "test/users/"];
 const CLUSTER_TESTS = [
   ...STORE_TESTS,
@@ -56,14 +53,13 @@ async function runTests() {
   const testsIn = (/** @type {string[]} */ ...places) =>
     nodeTests.filter((file) => places.some((place) => file.startsWith(place)));
   const scaleTests = testsIn("test/scale/");
-  const pageTestRun = startPageTests(pageTests);
   await runNodeTests(nodeTests.filter((file) => !scaleTests.includes(file)));
   if (findProgram("redis-server") && findProgram("valkey-server")) {
     await runNodeTests(testsIn(...STORE_TESTS), { server: "valkey-server" });
   }
-  await pageTestRun.end();
   if (values.scale || paths.length > 0) await runNodeTests(scaleTests, { concurrency: 1 });
   if (values.scale) await runNodeTests(testsIn(...CLUSTER_TESTS), { server: "cluster", concurrency: 1 });
+  runPageTests(pageTests);
 }
 
 /** @type {(root: string, extension: string) => string[]} */
@@ -102,29 +98,15 @@ async function runNodeTests(files, { server = "", concurrency = CONCURRENCY } = 
   for await (const line of events.compose(new spec())) process.stdout.write(line);
 }
 
-/**
- * What Playwright prints follows the report of the other tests, so that the lines of the two do not mix.
- *
- * @type {(files: string[]) => { end: () => Promise<void> }}
- */
-function startPageTests(files) {
-  if (files.length === 0) return { end: async () => {} };
+/** @type {(files: string[]) => void} */
+function runPageTests(files) {
+  if (files.length === 0) return;
   const report = join(folder, "playwright.json");
   const args = ["node_modules/playwright/cli.js", "test", "--config", "e2e/playwright.config.ts", ...files];
-  const child = spawn(process.execPath, [...args, "--reporter=list,json"], {
-    stdio: ["ignore", "pipe", "inherit"],
-    env: { ...process.env, PLAYWRIGHT_JSON_OUTPUT_FILE: report },
-  });
-  const output = child.stdout.pipe(new PassThrough({ highWaterMark: OUTPUT_LIMIT_BYTES }));
-  const ended = once(child, "close");
-  return {
-    async end() {
-      for await (const chunk of output) process.stdout.write(chunk);
-      const [status] = await ended;
-      const { expected, unexpected, skipped } = JSON.parse(readFileSync(report, "utf8")).stats;
-      counts.passed += expected;
-      counts.skipped += skipped;
-      counts.failed += status === 0 ? 0 : Math.max(unexpected, 1);
-    },
-  };
+  const env = { ...process.env, PLAYWRIGHT_JSON_OUTPUT_FILE: report };
+  const { status } = spawnSync(process.execPath, [...args, "--reporter=list,json"], { stdio: "inherit", env });
+  const { expected, unexpected, skipped } = JSON.parse(readFileSync(report, "utf8")).stats;
+  counts.passed += expected;
+  counts.skipped += skipped;
+  counts.failed += status === 0 ? 0 : Math.max(unexpected, 1);
 }
