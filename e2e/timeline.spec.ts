@@ -168,7 +168,7 @@ test("follows an expiry that was moved elsewhere, and marks it", async ({ page, 
 test("does not say that a timeout ended what something else ended", async ({ page, context, redis, start }) => {
   await start(page);
   await redis.remove(context);
-  await expect(said(page, "Something else than a timeout ended it")).toBeVisible();
+  await expect(said(page, "Something other than a timeout ended it")).toBeVisible();
   await expect(marks(page).last()).toHaveAccessibleName("The end: something else than a timeout, before its time");
 });
 
