@@ -27,7 +27,7 @@ async function run(args: string[], stopping: AbortSignal): Promise<void> {
     const storeSettings = { ttl: Math.min(DEFAULT_TTL, absoluteTtl), absoluteTtl, hashIds };
     const store = new DemoStore({ redis: redis.client, ...storeSettings });
     const outages = new OutageLog(() => checkHealth(store, redis));
-    redis.watch((reason) => outages.failed(reason));
+    redis.watch((reason) => outages.report(reason));
 
     const server = createDemoServer({ redis, storeSettings, secureCookie, outages, stopping });
     await listen(server, port, host);
@@ -58,7 +58,7 @@ async function listen(server: Server, port: number, host: string): Promise<void>
   }
 }
 
-/** A server that listens on all addresses is reached at `localhost` too. */
+/** The address to open. A server on 127.0.0.1 or on all addresses is reached at `localhost`. */
 function urlOf(host: string, port: number): string {
   if (["127.0.0.1", "0.0.0.0", "::"].includes(host)) return `http://localhost:${port}`;
   return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
@@ -73,7 +73,7 @@ async function drain(server: Server): Promise<void> {
   await once(server.close(), "close");
 }
 
-// Without a listener, an error of the output would end the server, for example when the program that reads it has ended.
+// If the program that reads our output has ended, a write fails (EPIPE). Without a listener, that would end the server.
 process.stdout.on("error", () => {});
 process.stderr.on("error", () => {});
 

@@ -80,7 +80,7 @@ export interface SessionOperations<Data extends object, Session extends object, 
   deleteSession(id: string | undefined): Promise<boolean>;
 }
 
-/** The session of one request. Create one for each request. */
+/** The session of one request. */
 export class RequestSession<Data extends object, Session extends object, CreateOptions extends object> {
   readonly #store: SessionOperations<Data, Session, CreateOptions>;
   readonly #cookie: SessionCookie;
@@ -183,10 +183,11 @@ export interface OriginHeaders {
 }
 
 /**
- * Whether a page of another site sent this request. Check it for every request that changes something, and reply with
- * 403. `SameSite=Lax` is not enough: it only keeps the cookie from being sent along, and a log-in needs no cookie, so
- * another site could log your user in to an account of the attacker. Browsers send `Sec-Fetch-Site`; old ones send
- * `Origin` only. A request without either header comes from a program, not from a page in a browser.
+ * Whether a page of another origin sent this request, also one of another subdomain. Check it for every request that
+ * changes something, and reply with 403. `SameSite=Lax` is not enough: it only keeps the cookie from being sent along, and
+ * a log-in needs no cookie, so another site could log your user in to an account of the attacker. Browsers send
+ * `Sec-Fetch-Site` over HTTPS and to localhost; over plain HTTP elsewhere, and if they are old, `Origin` only. A request
+ * without either header comes from a program, not from a page in a browser.
  */
 export function isCrossSite(headers: OriginHeaders): boolean {
   const site = headers["sec-fetch-site"];
@@ -195,8 +196,8 @@ export function isCrossSite(headers: OriginHeaders): boolean {
 }
 
 /**
- * Compares hosts only: behind a proxy that terminates TLS, the scheme of the request is not known. So both get the
- * scheme of the origin, and with it the same default port.
+ * Compares hosts only: behind a proxy that terminates TLS, the scheme of the request is not known. Both are parsed with
+ * the origin's scheme, so its default port (`:443`) is dropped from both.
  */
 function isSameHost(origin: string, host: string | undefined): boolean {
   if (host === undefined || !URL.canParse(origin)) return false;

@@ -1,8 +1,8 @@
 /**
  * A session store for Redis in one file. It needs a connected `redis` client and nothing else.
  *
- * A session is a Redis hash, and its key always has an expiry. The fields below are reserved for the store, except the
- * last one. So is the name `ttl`: a session that was read has it.
+ * A session is a Redis hash, and its key always has an expiry. All fields below but `username` are reserved for the
+ * store, and so is the name `ttl`: a session that was read has it.
  *
  *     session:{id}
  *       session_ttl      = 1800                    idle timeout in seconds
@@ -12,9 +12,9 @@
  *       session_user     = 1234                    written by `user-sessions.ts`
  *       username         = andrew                  and whatever else the application keeps
  *
- * Two timeouts end a session. A read or a write resets the idle timeout, at most once a second (sliding expiration). The
- * absolute timeout is fixed when the session is created. Redis keeps both as the expiry of the key, so it does not matter
- * if the clocks of the application servers differ. Redis 7.0 or newer, or Valkey.
+ * Two timeouts end a session. A read or a write resets the idle timeout (sliding expiration), at most once a second, or
+ * twice if it is one second. The absolute timeout is fixed when the session is created. Redis keeps both as the expiry of
+ * the key, so it does not matter if the clocks of the application servers differ. Redis 7.0 or newer, or Valkey.
  *
  * The main danger is a race: a slow request reads the session, the user logs out, and the request then writes what it
  * has read, which brings the session back. So each operation on a session runs inside a Lua script that first checks that
@@ -176,7 +176,7 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
 
   /**
    * Creates a session and returns its ID: 32 random bytes in base64url, 43 characters. Reserved fields in `data` are
-   * left out. Like every write, it throws a `TypeError` for a wrong value and a `RangeError` for too many bytes.
+   * left out. Like every write, it rejects with a `TypeError` for a wrong value and a `RangeError` for too many bytes.
    */
   async createSession(data = {} as SessionData<Fields>, timeouts: SessionTimeouts = {}): Promise<string> {
     const fields = this.newFields(data, timeouts);
@@ -195,8 +195,8 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
   }
 
   /**
-   * Writes the fields given, removes those given as `null`, and resets the idle timeout. `false` if there is no such
-   * session.
+   * Writes the fields given, removes those given as `null`, and resets the idle timeout as a read does. `false` if there
+   * is no such session.
    */
   async updateSession(id: string | undefined, data: SessionData<Fields>): Promise<boolean> {
     const changes = Array.from(this.encode(data));
@@ -207,8 +207,8 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
 
   /**
    * Adds to a field, which counts as 0 if it is missing, and returns the new number. `null` if there is no such session.
-   * Throws a `TypeError` if the field holds no integer, and a `RangeError` if the field is reserved, or if the amount or
-   * the sum is not a safe integer.
+   * Rejects with a `TypeError` if the field holds no integer or, in a store with `fields`, is not declared as `Number`,
+   * and with a `RangeError` if the field is reserved, or if the amount or the sum is not a safe integer.
    */
   async incrementField(id: string | undefined, field: NumberField<Fields>, amount = 1): Promise<number | null> {
     assertType("field", field, "string");
@@ -272,8 +272,8 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
     return this.prefix + (this.#hashIds ? `sha256:${createHash("sha256").update(id).digest("base64url")}` : id);
   }
 
-  // The protected methods are for subclasses. They are not public, because a caller could then choose the ID of a new
-  // session, which is session fixation.
+  // The protected methods are for subclasses. A public method would let a caller choose the ID of a new session (session
+  // fixation).
 
   /** The fields of a new session, without its deadline, which Redis' clock decides. Throws if an argument is wrong. */
   protected newFields(data: SessionData<Fields>, timeouts: SessionTimeouts): StoredFields {
@@ -351,7 +351,7 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
 
   /**
    * Runs a script on one key, within the time limit. If the server has not cached the script, `EVAL` sends it along.
-   * `null` if the script returns that or if the key holds another type. Rejects with a `RedisUnavailableError` for every
+   * Returns `null` if the script does or if the key holds another type. Rejects with a `RedisUnavailableError` for every
    * other error.
    */
   protected async evaluate(script: Script, key: string, args: string[], timeLimit: TimeLimit): Promise<unknown> {
@@ -416,9 +416,8 @@ export function defineScript(source: string): Script {
  * seconds, for a session that has no deadline yet; from 4 on, what the operation takes. Returns false, which is `null` in
  * JavaScript, if there is no such session.
  *
- * With a script for each operation, pipelined operations could run out of order: one whose script is not cached is sent
- * again, after another one has already run. Redis' own clock alone decides when a session ends; `app_time` is stored for
- * people.
+ * One script for all operations keeps their order: if each had its own, one that is not cached would be sent again after
+ * later ones had run. Redis' own clock alone decides when a session ends; `app_time` is stored for people.
  */
 export const SESSION_SCRIPT = defineScript(`
 local key, operation, app_time, absolute_ttl, call = KEYS[1], ARGV[1], ARGV[2], ARGV[3], redis.call
@@ -483,8 +482,8 @@ elseif operation == "delete" then -- ARGV[4]: if given, the user to whom the ses
 end
 
 -- Reset the idle timeout at most once a second (every half second if it is one second), because a write costs more than
--- a read and goes to every replica. If the expiry is already the deadline, a reset does not move it: then only
--- last_accessed_at is written, once a second.
+-- a read and goes to every replica. The time left shows when the last reset was, but not if the key expires at its
+-- deadline, because a reset does not move that. Then last_accessed_at shows it.
 local idle, left = ttl * 1000, call("PTTL", key)
 local resets = operation == "set_ttl"
 if not resets and operation ~= "peek" and operation ~= "take" and left <= idle - (idle > 1000 and 1000 or 500) then

@@ -5,14 +5,15 @@
  *
  *     session:user:{SHA-256 digest of the user in base64url}
  *       member = the session's key without the prefix
- *       score  = the session's deadline: Unix time in seconds. Negative if the session is marked, which means that it is
- *                about to be ended. While the session is being created: a minute from now
+ *       score  = the session's deadline: Unix time in seconds
+ *                while the session is being created: a minute from now
+ *                if the session is marked, which means that it is about to be ended: one of these, but negative
  *
  * Reading and writing a session does not touch the index, so it costs the same as without one. In a Redis Cluster, the
  * index and the session may be on two nodes, and no command spans both. So the session's own hash decides, and the index
  * is only a superset: it may name sessions that are gone (expired, or left by a crash). Whoever reads it checks each
- * session. The opposite must never happen: a live session whose ID somebody has, but which is not in the index, could be
- * neither seen nor ended. Each of these rules prevents one way in which that could happen:
+ * session. A live session that is not in the index could not be seen or ended. This must never happen to a session whose
+ * ID somebody has. Each of these rules prevents one way to it:
  *
  * - **Add the entry, create the session, confirm the entry.** If the session were created before its entry, an "end all"
  *   in between would miss the session. An "end all" after the entry was added and before the session is created removes
@@ -83,10 +84,10 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
     const { absoluteTtl = this.absoluteTtl } = timeouts;
     const timeLimit = this.startTimeLimit();
     const id = newSessionId();
-    const entry = [this.#memberOf(id), "", String(absoluteTtl)]; // what "add" and "confirm" in INDEX_SCRIPT take
-    await this.#runOnIndex("add", user, entry, timeLimit);
+    const indexArgs = [this.#memberOf(id), "", String(absoluteTtl)]; // what "add" and "confirm" in INDEX_SCRIPT take
+    await this.#runOnIndex("add", user, indexArgs, timeLimit);
     await this.create(id, fields, timeLimit, absoluteTtl);
-    if (await this.#runOnIndex("confirm", user, entry, timeLimit)) return id;
+    if (await this.#runOnIndex("confirm", user, indexArgs, timeLimit)) return id;
     await this.#endMarked(user, id, timeLimit);
     throw new SessionRevokedError("All sessions of the user were ended during the log-in");
   }
@@ -107,8 +108,8 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
     if (user === undefined) return (await this.rotate(id, newId, changes, timeLimit)) ? newId : null;
     const member = this.#memberOf(newId);
     const deadline = Number(session.session_deadline); // NaN if another program overwrote it: then a new one is set
-    const entry = [member, deadline > 0 ? String(deadline) : "", String(this.absoluteTtl), this.#memberOf(id)];
-    if (!(await this.#runOnIndex("add", user, entry, timeLimit))) {
+    const indexArgs = [member, deadline > 0 ? String(deadline) : "", String(this.absoluteTtl), this.#memberOf(id)];
+    if (!(await this.#runOnIndex("add", user, indexArgs, timeLimit))) {
       await this.#endMarked(user, id, timeLimit);
       return null;
     }
@@ -116,7 +117,7 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
       await this.#removeEntries(user, [member], timeLimit);
       return null;
     }
-    if (await this.#runOnIndex("confirm", user, entry, timeLimit)) return newId;
+    if (await this.#runOnIndex("confirm", user, indexArgs, timeLimit)) return newId;
     await this.#endMarked(user, newId, timeLimit);
     return null;
   }
@@ -134,7 +135,7 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
    * The sessions of a user, newest first. Does not reset their idle timeouts. `limit`: how many at most, those with the
    * latest deadlines. Set it if the list is shown on every page: a user with many sessions could make it slow. With a
    * limit, at most `limit` + 500 entries are read. If many of those sessions have expired, fewer than `limit` are
-   * returned, and the next call returns the rest.
+   * returned, and later calls return more.
    */
   async listSessions(user: string, { limit = Infinity }: { limit?: number } = {}): Promise<ListedSession<Fields>[]> {
     if (!(limit >= 1) || (limit !== Infinity && !Number.isInteger(limit))) {

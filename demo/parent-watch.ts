@@ -1,15 +1,15 @@
 import { spawnSync } from "node:child_process";
 
 const CHECK_EVERY_MS = 300;
-const NPM_AGENT = /^npm\//; // yarn, pnpm and bun set the same environment variables
+const NPM_AGENT = /^npm\//; // yarn, pnpm and bun set `npm_config_user_agent` too
 const NPM_EVENTS = new Set(["start", "dev", "npx"]); // the scripts of package.json that start the server, and npx
 const NPM_COMMAND = /(^|[/\s])np[mx](-cli\.js)?(\s|$)/;
-const MAX_ORPHAN_ANCESTORS = 4; // tsx, a shell, the process that adopts orphans of this user, and process 1
+const MAX_ORPHAN_ANCESTORS = 4; // without npm: tsx, a shell, the process that adopts orphans of this user, and process 1
 
 /**
- * Calls `onGone` when npm, npx or tsx, if one of them started this process, is no longer there. They do not pass on every
- * signal: SIGHUP ends npm alone, SIGTERM ends npx and its shell but not tsx, and nothing can pass on SIGKILL. Without this,
- * the server would run on and keep its port. (No effect on Windows, where a process keeps the ID of a parent that ended.)
+ * If npm, npx or tsx started this process, calls `onGone` when one of them has ended. They do not pass on every signal:
+ * SIGHUP ends npm alone, SIGTERM ends npx and its shell but not tsx, and nothing can pass on SIGKILL. Without this, the
+ * server would run on and keep its port. (No effect on Windows, where a process keeps the ID of a parent that ended.)
  */
 export function watchParents(onGone: () => void): void {
   const parents = findParents();

@@ -1,4 +1,4 @@
-/** Why the server cannot start. The message is one line for the person who started it. */
+/** Why the server cannot start, in one line for the person who started it. */
 export class StartError extends Error {
   override name = "StartError";
 }

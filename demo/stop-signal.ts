@@ -1,11 +1,11 @@
 import { watchParents } from "./parent-watch.ts";
 
 const SAME_SIGNAL_MS = 500; // on Ctrl-C the terminal signals every process, and npm passes the same signal on
-const STOP_LIMIT_MS = 4500;
+const STOP_LIMIT_MS = 4500; // the demo promises to exit within five seconds
 
 /**
- * Returns a signal that is aborted when this process is to stop. If it has not ended after a while, or if it is told to stop
- * a second time, it exits at once with code 1.
+ * Returns an AbortSignal, aborted when this process is to stop. If it takes too long, or is told to stop a second time, it
+ * exits with code 1.
  */
 export function createStopSignal(): AbortSignal {
   const stopping = new AbortController();

@@ -3,7 +3,10 @@ import { UserSessions } from "../user-sessions.ts";
 
 export type DemoSession = Session;
 
-/** What the demo chooses for its stores. A request whose commands are logged has a store of its own. */
+/**
+ * What the demo chooses for its stores: that of the requests, that of the check during an outage, and one for each request
+ * whose commands are logged. A store opens no connection, so one more costs nothing.
+ */
 export interface StoreSettings {
   /** The idle timeout in seconds, for sessions that are created without one. */
   ttl: number;
@@ -20,7 +23,7 @@ export interface KeyClock {
   left: number;
   /** Unix time in milliseconds. */
   now: number;
-  /** The same, by this machine's clock; undefined if the reply took so long that it is off by more than 10 ms. */
+  /** This machine's time at the reply; undefined if the reply took more than 10 ms. */
   localNow: number | undefined;
 }
 
@@ -35,7 +38,8 @@ const MAX_CLOCK_ERROR_MS = 10;
 export class DemoStore extends UserSessions {
   async readClock(id: string): Promise<KeyClock> {
     const sentAt = Date.now();
-    const reply = await this.evaluate(CLOCK_SCRIPT, this.keyOf(id), ["clock"], this.startTimeLimit());
+    const name = "clock"; // for the page's list of commands; the script does not use it
+    const reply = await this.evaluate(CLOCK_SCRIPT, this.keyOf(id), [name], this.startTimeLimit());
     const [left, now] = (reply as unknown[]).map(Number) as [number, number];
     const localNow = Date.now();
     return { left, now, localNow: localNow - sentAt <= MAX_CLOCK_ERROR_MS ? localNow : undefined };

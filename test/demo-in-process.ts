@@ -8,7 +8,7 @@ import { openRedis } from "./redis-connection.ts";
 import { keysLike, newPrefix, NO_HURRY } from "./store-under-test.ts";
 
 class QuietOutageLog extends OutageLog {
-  override failed(): void {}
+  override report(): void {}
 }
 
 interface AppOptions {

@@ -26,7 +26,7 @@ export class ErrorReplies {
   #toHttpError(error: unknown): HttpError {
     if (error instanceof HttpError) return error;
     if (error instanceof RedisUnavailableError) {
-      this.#outages.failed(error.message);
+      this.#outages.report(error.message);
       const headers = ["Retry-After", "1"];
       return new HttpError(503, "Redis cannot be used at the moment. Try again shortly.", { headers });
     }

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import readBody from "raw-body";
+import { DEFAULT_ROUNDS, MAX_ROUNDS } from "../race-lab/race-lab.ts";
 import { HttpError } from "./http-error.ts";
 
 const MAX_BODY = 16 * 1024; // bytes
@@ -49,12 +50,9 @@ export function absoluteTtlIn(form: URLSearchParams, serverAbsoluteTtl: number):
   throw new HttpError(400, sentence, { field: "absolute_ttl" });
 }
 
-const DEFAULT_ROUNDS = "100";
-const MAX_ROUNDS = 300;
-
 /** The number of rounds of a race. */
 export function roundsIn(form: URLSearchParams): number {
-  const rounds = wholeNumberIn(form.get("rounds") ?? DEFAULT_ROUNDS);
+  const rounds = wholeNumberIn(form.get("rounds") ?? String(DEFAULT_ROUNDS));
   if (rounds >= 1 && rounds <= MAX_ROUNDS) return rounds;
   throw new HttpError(400, `The rounds must be a whole number from 1 to ${MAX_ROUNDS}.`, { field: "rounds" });
 }

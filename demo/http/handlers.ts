@@ -72,7 +72,7 @@ export class Handlers {
     return jsonReply(Array.isArray(devices) ? { ...json, sessions: devices.slice(0, MAX_DEVICES) } : json);
   }
 
-  /** Shows a mistake in a form on the page, where it can be corrected, if a browser sent the form. */
+  /** Runs a form's handler. If that throws an `HttpError`, a browser gets the page with the message, a program JSON. */
   async handleForm(context: RequestContext, handler: Handler): Promise<Reply> {
     try {
       return await handler(context);
@@ -114,7 +114,6 @@ export class Handlers {
     return this.#reply(context, true, { id, notice: "rotated", headers: this.#setSessionCookie(id) });
   }
 
-  /** Logging out twice is not a mistake. */
   async logOut(context: RequestContext): Promise<Reply> {
     const { store, sessionId, wantsHtml } = context;
     await store.deleteSession(sessionId);
@@ -149,8 +148,8 @@ export class Handlers {
   }
 
   /**
-   * Waits for the operation; null or false means that the session is gone. A browser is redirected to the page. A program
-   * gets the session as JSON, and if the operation is still under way, the read is sent along with it.
+   * Waits for the operation; null or false means that the session is gone. A browser is then redirected to the page. A
+   * program gets the session as JSON, which is read while the operation runs: Redis runs both in order.
    */
   async #reply<Result>(
     context: RequestContext,
@@ -178,7 +177,7 @@ export class Handlers {
       isSessionId(sessionId) ? store.readClock(sessionId) : undefined,
     ]);
     const shownFlash = refreshTtl ? flash : undefined;
-    const cost = { request: `${method} ${path}`, commands: [...commands] }; // without the list of sessions below
+    const cost = { request: `${method} ${path}`, commands: [...commands] }; // copied: the list below does not count
     const state: PageState = {
       sessionId,
       key: sessionId === undefined ? undefined : store.keyOf(sessionId),

@@ -72,7 +72,7 @@ class ConnectionReader {
 
   #canParse(): boolean {
     if (this.#isHolding || this.#request?.complete) return false;
-    // Node closes its side after the last reply, and pauses a connection whose request body nobody reads.
+    // After the last reply the socket is not writable; Node pauses it while nobody reads a body.
     return this.#socket.writable && !this.#socket.isPaused();
   }
 

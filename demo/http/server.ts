@@ -32,9 +32,9 @@ const TIME_LIMITS = {
   requestTimeout: 10_000,
   connectionsCheckingInterval: 1000,
 };
-/** How long a client may go on sending a request that has its reply: some clients read the reply only after that. */
+/** How long a client that has a reply already may go on sending its request: some read the reply only after that. */
 const REST_LIMIT_MS = 1000;
-/** How long a reply may wait until the operating system takes it, which has buffers for the first unread replies. */
+/** How long a reply may wait for a client that does not read. The operating system takes the first ones all the same. */
 const UNREAD_LIMIT_MS = 5000;
 
 /** The demo's HTTP server, which does not listen yet. */
@@ -88,7 +88,10 @@ export function createDemoServer(options: DemoServerOptions): Server {
   }
 }
 
-/** If the reply ended earlier, Node could close the connection while the client sends, and the client would get an error. */
+/**
+ * Sends a reply, and ends it only after the rest of the request. Otherwise Node could close the connection while the client
+ * sends, and the client would get an error in place of the reply.
+ */
 function endAfterRest(request: IncomingMessage, response: ServerResponse, body: Reply["body"]): void {
   response.write(body);
   request.on("end", () => response.end()).resume();

@@ -1,7 +1,5 @@
-import { type RaceResult, type RoundHistory, WORK_MS } from "../race-lab/race-lab.ts";
+import { DEFAULT_ROUNDS, type RaceResult, type RoundHistory, WORK_MS } from "../race-lab/race-lab.ts";
 import { formField, type FormField, type Mistake } from "./form-field.ts";
-
-const DEFAULT_ROUNDS = 100;
 
 /** The values of `views/race.ejs`. */
 export interface RaceView {
@@ -28,7 +26,7 @@ interface RaceWay {
   revived: number | undefined;
   /** Why the session came back, or why not. */
   reason: string;
-  /** Whether the race shows that. Otherwise it is kept for the page's script. */
+  /** Whether the race had this outcome. If not, the reason is hidden until the page's script shows it. */
   isReasonShown: boolean;
   caption: string;
   rows: RaceRow[];

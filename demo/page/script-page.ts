@@ -17,6 +17,7 @@ interface ScriptLine {
 
 const LINES = SESSION_SCRIPT.source.trim().split("\n");
 const lineThatStarts = (text: string) => LINES.findIndex((line) => line.startsWith(text));
+/** Found by the text of these lines, so whoever changes one in the script has to change it here too. */
 const FIRST_LINE_OF = {
   create: 0,
   use: lineThatStarts("-- No session, no write"),

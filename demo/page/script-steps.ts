@@ -14,7 +14,7 @@ export interface ScriptStep {
   source: ScriptSource;
 }
 
-/** Which part of the script has it, and what the line looks like. */
+/** Which part of the script has it, and a text by which its line is found; one is a comment (`-- If memory`). */
 export interface ScriptSource {
   part: "create" | "use" | "end";
   text: string;

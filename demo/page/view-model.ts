@@ -92,7 +92,7 @@ interface CookieView {
 interface TtlView extends FormField {
   /** What the button beside the field says. */
   verb: string;
-  /** Stands before the short ones. */
+  /** The text before the buttons with short TTLs. */
   alternative: string;
   isMainButton: boolean;
   largest: number;

@@ -1,12 +1,5 @@
+import type { RedisCommands } from "../redis/connection.ts";
 import { type Hash, observe, type RaceSession, type StepRecord } from "./race-session.ts";
-
-/** What the lab needs of node-redis. */
-export interface HashCommands {
-  hGetAll(key: string): Promise<Hash>;
-  hSet(key: string, fields: Hash): Promise<number>;
-  pExpire(key: string, ms: number): Promise<unknown>;
-  del(key: string): Promise<number>;
-}
 
 /**
  * A session kept with plain commands, as in the session store guide of the Redis documentation: HGETALL to read, then
@@ -14,12 +7,12 @@ export interface HashCommands {
  * The EXPIRE of that guide is PEXPIRE here, because that is the one that the store's ACL allows.
  */
 export class PlainSession implements RaceSession {
-  readonly #redis: HashCommands;
+  readonly #redis: RedisCommands;
   readonly #key: string;
   readonly #ttl: number;
 
   /** `ttl` in seconds. */
-  constructor(redis: HashCommands, key: string, ttl: number) {
+  constructor(redis: RedisCommands, key: string, ttl: number) {
     this.#redis = redis;
     this.#key = key;
     this.#ttl = ttl;

@@ -6,12 +6,15 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { isSessionId, RedisUnavailableError } from "../../session-store.ts";
-import { type HashCommands, PlainSession } from "./plain-session.ts";
+import type { RedisCommands } from "../redis/connection.ts";
+import { PlainSession } from "./plain-session.ts";
 import { type RaceStore, StoreSession } from "./store-session.ts";
 import { type Hash, heldInWords, type RaceSession, type RaceStep, type StepRecord } from "./race-session.ts";
 
 /** Milliseconds between the request's read and its write. The log-out comes at a random moment in between. */
 export const WORK_MS = 20;
+export const DEFAULT_ROUNDS = 100;
+export const MAX_ROUNDS = 300;
 const ROUNDS_AT_ONCE = 10;
 const KEY_TTL = 60; // seconds: enough for somebody who takes the steps one by one
 
@@ -47,14 +50,14 @@ export interface StartedRace extends PlainAndStore<{ held: string }> {
 
 export interface RaceLabOptions {
   store: RaceStore;
-  redis: HashCommands;
+  redis: RedisCommands;
   /** Seconds: the limit of the store, which the lab's sessions keep too. */
   absoluteTtl: number;
 }
 
 export class RaceLab {
   readonly #store: RaceStore;
-  readonly #redis: HashCommands;
+  readonly #redis: RedisCommands;
   readonly #ttl: number;
   #isRunning = false;
 

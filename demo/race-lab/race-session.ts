@@ -22,9 +22,8 @@ export interface RaceSession extends Record<RaceStep, () => Promise<StepRecord>>
 export type Hash = Record<string, string>;
 
 /**
- * The reply to a call, and what the key held right after it, in words. Give it the call first, then the HGETALL, both
- * just sent: on one connection, Redis runs them one after the other and nothing of the race in between. No call of the
- * race waits for the HGETALL to be sent, and it changes nothing, so the race has the same outcome as without it.
+ * The reply to a call, and in words what the key held right after it. The call and then the HGETALL are sent at once, and
+ * Redis runs them in order, so the hash is what the call left. The HGETALL changes nothing, so the race ends as without it.
  */
 export async function observe<Reply>(call: Promise<Reply>, hash: Promise<Hash>): Promise<[Reply, string]> {
   await Promise.allSettled([call, hash]); // nothing is under way any more when this rejects

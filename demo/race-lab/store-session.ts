@@ -1,4 +1,4 @@
-import type { HashCommands } from "./plain-session.ts";
+import type { RedisCommands } from "../redis/connection.ts";
 import { type Hash, observe, type RaceSession, type StepRecord } from "./race-session.ts";
 
 /** What the lab needs of the store. */
@@ -15,11 +15,11 @@ export interface RaceStore {
  * command: `createSession` has made Redis cache the script.
  */
 export class StoreSession implements RaceSession {
-  readonly #redis: HashCommands;
+  readonly #redis: RedisCommands;
   readonly #store: RaceStore;
   readonly #id: string;
 
-  constructor(redis: HashCommands, store: RaceStore, id: string) {
+  constructor(redis: RedisCommands, store: RaceStore, id: string) {
     this.#redis = redis;
     this.#store = store;
     this.#id = id;

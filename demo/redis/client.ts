@@ -32,8 +32,8 @@ export function withConnectLimit<Result>(connecting: Promise<Result>): Promise<R
 
 /**
  * Without a connection, a command fails at once instead of waiting for one, and the client does not reconnect by itself.
- * Aborting `signal` closes a socket that is still connecting, which node-redis' destroy() does not. It replaces node-redis'
- * `connectTimeout`, which does not cover the authentication.
+ * Aborting `signal` closes a socket that is still connecting, which node-redis' destroy() does not. The signal replaces
+ * node-redis' `connectTimeout`, which does not cover the authentication.
  */
 export function clientOptions({ username, password, database = 0, isTls = false }: RedisAccess, signal: AbortSignal) {
   return {
@@ -41,7 +41,7 @@ export function clientOptions({ username, password, database = 0, isTls = false 
     ...(password !== undefined && { password }),
     database,
     disableOfflineQueue: true,
-    commandOptions: { timeout: 0 }, // off: it ends once the command is written, and costs a timer for each command
+    commandOptions: { timeout: 0 }, // off: it covers only the time until a command is written, and costs a timer each
     socket: { signal, connectTimeout: 0, reconnectStrategy: false as const, ...(isTls && { tls: true as const }) },
   } satisfies RedisClientOptions;
 }

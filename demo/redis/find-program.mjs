@@ -2,7 +2,8 @@ import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 
 /**
- * The path of the first of these programs that is on the `PATH`; undefined if none is.
+ * The path of the first of these programs that is on the `PATH`; undefined if none is. This is JavaScript, because
+ * `scripts/setup.mjs` uses it and runs without tsx.
  *
  * @param {...string} names
  */

@@ -18,7 +18,7 @@ export class OutageLog {
     this.#checkRedis = checkRedis;
   }
 
-  failed(reason: string): void {
+  report(reason: string): void {
     // Redis may refuse one command and still pass the check. Without this, each such command would log two lines.
     const isRepeated = reason === this.#lastReason && performance.now() - this.#lastReasonAt < REPEAT_AFTER_MS;
     if (this.#isOutage || isRepeated) return;

@@ -75,8 +75,8 @@ async function findFreePort(): Promise<number> {
 }
 
 /**
- * Kills the child when this process ends in any way. If that is by SIGKILL, the standard input of a second child, the
- * guard, ends, and the guard kills the first. (The guard alone is not enough: a Ctrl-C just as it is started ends it too.)
+ * Kills Redis when this process ends in any way. The guard is a second child. When this process dies, also by SIGKILL, the
+ * guard's standard input ends, and it kills Redis. (It is not enough alone: a Ctrl-C just as it is started ends it too.)
  */
 function killWhenWeEnd(child: ChildProcess): void {
   const kill = () => child.kill("SIGKILL");

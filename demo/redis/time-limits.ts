@@ -1,5 +1,5 @@
 /**
- * All time limits of the connection to Redis, in milliseconds.
+ * The time limits of the connection to Redis, in milliseconds. `private.ts` and `outage-log.ts` have their own.
  *
  * The store rejects after its own `timeoutMs` (1000), so a request gets its 503 within about a second whatever these are.
  * Without them, commands would pile up on a Redis that hangs. `pingEveryMs` and `pingReplyMs` together are less than the
@@ -10,7 +10,7 @@ export const REDIS_TIME_LIMITS = {
   connectMs: 2000,
   /** From one PING to the next, and from the loss of a connection to the first attempt to replace it. */
   pingEveryMs: 100,
-  /** From a failed attempt to the next. Short, because Redis may be back soon; not so short that it is flooded. */
+  /** At least, from a failed attempt to the next. Redis may be back soon, but must not be flooded. */
   retryMs: 200,
   /** Longer than a healthy Redis pauses for a fork, a slow script or a busy machine. */
   pingReplyMs: 700,
@@ -20,7 +20,7 @@ export const REDIS_TIME_LIMITS = {
   closeMs: 700,
 } as const;
 
-/** The last part of every limit. It begins when our event loop is not blocked, so replies that have arrived are read. */
+/** The last part of each limit, in which replies that arrived while our event loop was blocked are read. */
 const GRACE_MS = 100;
 
 /** A promise did not settle in time. */

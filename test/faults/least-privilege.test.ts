@@ -87,7 +87,7 @@ async function requestsThatFail(url: string): Promise<string[]> {
 
 /** The same with a demo in this process, which is soon there and soon gone. */
 async function requestsThatFailAs(username: string, database = 0): Promise<string[]> {
-  const outages = Object.assign(new OutageLog(async () => {}), { failed: () => {} });
+  const outages = Object.assign(new OutageLog(async () => {}), { report: () => {} });
   const login = { username, password: PASSWORD, database };
   const connection = await openRedis({ kind: "single", host: "127.0.0.1", port: redis.port, ...login });
   const { signal: stopping } = new AbortController();
