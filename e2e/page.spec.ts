@@ -58,7 +58,7 @@ test.describe("at 1280 by 900", () => {
       page.getByRole("row", { name: "session_deadline" }),
       page.getByText("Idle timeout", { exact: true }),
       page.getByText("Absolute timeout", { exact: true }),
-      page.locator("#timeline svg"),
+      page.locator("#timeline > svg"),
       page.locator("#costs .steps").first(),
     ];
     for (const part of parts) await expect(part).toBeInViewport({ ratio: 1 });

@@ -12,7 +12,7 @@ const pointsOf = (page: Page) =>
 async function shownTimeLeft(page: Page, idleTimeout: number) {
   return page.locator("#session").evaluate((session, timeout) => {
     const svg = session.querySelector("#timeline svg")!;
-    const level = Number(svg.querySelector(".grid[x1='0']")!.getAttribute("y1")); // the dotted line is at the timeout
+    const level = Number(svg.querySelector(".level")!.getAttribute("y1")); // the dotted line is at the timeout
     const line = Array.from(svg.querySelectorAll<SVGPolylineElement>(".line")).at(-1)!;
     const { y } = Array.from(line.points).at(-1)!;
     const { value: countdown } = session.querySelector<HTMLProgressElement>(".idle progress")!;
@@ -110,6 +110,42 @@ test("says in words what it shows", async ({ page, start }) => {
   );
 });
 
+test("has a key of what is in the picture, and of nothing else", async ({ page, start }) => {
+  const key = (text: string) => page.locator("#timeline .legend").getByText(text, { exact: true });
+  await start(page);
+  await expect(key("start")).toBeVisible();
+  await expect(key("if not used")).toBeVisible();
+  await expect(key("this page peeks: reads without a reset")).toBeVisible();
+  for (const absent of ["idle timeout reset", "new session ID", "end"]) await expect(key(absent)).toBeHidden();
+  await peeks(page, 2);
+  await page.getByRole("button", { name: "Count a page view" }).click();
+  await expect(key("idle timeout reset")).toBeVisible();
+  await page.getByRole("button", { name: /^Get a new session ID/ }).click();
+  await expect(key("new session ID")).toBeVisible();
+  await page.getByRole("button", { name: "Log out" }).click();
+  await expect(key("end")).toBeVisible();
+  await expect(key("if not used")).toBeHidden();
+});
+
+test("keeps its height while a mark is read", async ({ page, start }) => {
+  await start(page);
+  await expect(marks(page)).toHaveCount(1);
+  const figure = page.locator("#timeline");
+  const before = await figure.boundingBox();
+  await marks(page).last().hover();
+  await expect(page.locator("#timeline .reading")).toBeVisible();
+  expect(await figure.boundingBox()).toEqual(before);
+});
+
+test("says each thing once that it says several times in a row", async ({ page, start }) => {
+  await start(page, { ttl: 60 });
+  await page.getByRole("switch", { name: "Read each second" }).check();
+  await expect(marks(page).nth(4)).toBeAttached();
+  const statements = (await page.locator("#timeline .summary").textContent())!.split("; ");
+  expect(statements.length).toBeGreaterThan(1);
+  expect(statements.filter((each, index) => each === statements[index - 1])).toEqual([]);
+});
+
 test("keeps its history when the page changes, also while the page is hidden", async ({
   page,
   context,
@@ -139,7 +175,7 @@ async function start2(page: Page): Promise<void> {
 test("is capped by the absolute timeout, which ends the session", async ({ page, newServer }) => {
   await page.goto(await newServer("--absolute-ttl", "6"));
   await page.getByRole("button", { name: "Log in", exact: true }).click();
-  await expect(page.locator("#timeline .ceiling")).not.toHaveCount(0);
+  await expect(page.locator("#timeline polyline.ceiling")).not.toHaveCount(0);
   await expect.poll(() => secondsLeft(page, "Absolute timeout")).toBeLessThan(4.5);
   await page.getByRole("button", { name: "Count a page view" }).click();
   await expect(marks(page).last()).toHaveAccessibleName(

@@ -5,11 +5,29 @@
  */
 
 const PAST_MS = 120_000;
-const FUTURE_MS = 20_000;
-const GRID_MS = 30_000;
+const SHORTEST_MS = 40_000; // past and future together
+const GRID_MS = [10_000, 30_000, 60_000];
+const GRID_PX = 48; // room for a label
+const PEEK_PX = 4; // peeks that are closer together are left out
 const HEADROOM = 1.15; // the highest idle timeout is drawn below the upper edge
 const LIFT_MS = 300; // a smaller difference is the network's delay
 const SVG = "http://www.w3.org/2000/svg";
+
+const circle = (/** @type {number} */ r) => `M${-r} 0A${r} ${r} 0 1 1 ${r} 0A${r} ${r} 0 1 1 ${-r} 0Z`;
+
+/** @type {Record<string, [path: string, meaning: string]>} The symbols in the order of the key. */
+const SYMBOLS = {
+  start: ["M0 -8V8", "start"],
+  reset: [circle(5), "idle timeout reset"],
+  use: [circle(3.5), "use within 1 s: no reset"],
+  peek: [circle(2), "this page peeks: reads without a reset"],
+  ttl: ["M0 -7L7 0L0 7L-7 0Z", "new idle timeout"],
+  rotate: ["M-5 -5H5V5H-5Z", "new session ID"],
+  elsewhere: ["M0 -7L7 5H-7Z", "changed elsewhere"],
+  end: ["M-6 -6L6 6M6 -6L-6 6", "end"],
+  projected: ["M-8 0H8", "if not used"],
+  ceiling: ["M-8 0H8", "absolute timeout"],
+};
 
 /**
  * What is known of a session from one moment on.
@@ -25,14 +43,15 @@ const SVG = "http://www.w3.org/2000/svg";
  */
 
 /** @typedef {{ kind: "end", at: number, cause: string }} End */
+/** @typedef {Observation | End} Event */
 /** @typedef {[x: number, y: number]} Point */
 
 /** What happened in the last two minutes, the oldest first. */
 export class Timeline {
-  /** @type {(Observation | End)[]} */
+  /** @type {Event[]} */
   events = [];
 
-  /** @param {Observation | End} event */
+  /** @param {Event} event */
   record(event) {
     this.events.push(event);
     const firstInside = this.events.findIndex(({ at }) => at >= event.at - PAST_MS);
@@ -41,17 +60,19 @@ export class Timeline {
 }
 
 /**
- * The picture, in pixels.
+ * The picture, in pixels. It begins with what is known: the less of the past is known, the more of the future it shows.
  *
- * @param {(Observation | End)[]} events
+ * @param {Event[]} events
  * @param {{ now: number, width: number, height: number }} frame
  */
 export function drawTimeline(events, { now, width, height }) {
-  const start = now - PAST_MS;
-  const end = now + FUTURE_MS;
+  const past = Math.min(now - (events[0]?.at ?? now), PAST_MS);
+  const future = Math.max(SHORTEST_MS - past, past / 3);
+  const start = now - past;
+  const end = now + future;
   const highest = Math.max(...events.map((event) => (event.kind === "end" ? 0 : event.idleTimeout)), 1000);
   const x = (/** @type {number} */ at) => round((width * (at - start)) / (end - start));
-  const y = (/** @type {number} */ left) => round(height * (1 - clamp(left / (highest * HEADROOM), 0, 1)));
+  const y = (/** @type {number} */ left) => round(height * (1 - Math.min(Math.max(left / (highest * HEADROOM), 0), 1)));
   /** @returns {Point} Where a value is that falls by a second each second and is zero at `zeroAt`. */
   const point = (/** @type {number} */ at, /** @type {number} */ zeroAt) => [x(at), y(zeroAt - at)];
 
@@ -77,50 +98,71 @@ export function drawTimeline(events, { now, width, height }) {
 
   const last = spans.at(-1);
   const isRunning = last?.isLast && last.expiresAt > now;
+  const secondsOfPeek = Math.ceil((PEEK_PX * (end - start)) / width / 1000);
+  const step = GRID_MS.find((ms) => x(start + ms) >= GRID_PX) ?? PAST_MS;
+  const stepsBack = Math.floor(past / step);
 
   return {
-    lines: lines.map(toPath),
-    areas: lines.map((points) => toPath(between(points, height))),
-    projected: isRunning
-      ? [toPath([point(now, last.expiresAt), point(Math.min(last.expiresAt, end), last.expiresAt)])]
-      : [],
-    ceilings: ceilings.map(toPath),
-    unreachable: ceilings.map((points) => toPath(between(points, 0))),
+    lines,
+    projected: isRunning ? [[point(now, last.expiresAt), point(Math.min(last.expiresAt, end), last.expiresAt)]] : [],
+    ceilings,
     marks: events.flatMap((event, index) => {
-      if (event.at < start) return [];
+      const isDense = event.kind === "peek" && Math.floor(event.at / 1000) % secondsOfPeek > 0;
+      if (event.at < start || isDense) return [];
+      const before = events[index - 1];
       const left = event.kind === "end" ? 0 : event.expiresAt - event.at;
-      return [{ event, x: x(event.at), y: y(left), label: labelOf(event, events[index - 1]) }];
+      return [{ event, x: x(event.at), y: y(left), symbol: symbolOf(event, before), label: labelOf(event, before) }];
     }),
-    grid: Array.from({ length: PAST_MS / GRID_MS }, (_, index) => {
-      const ago = index * GRID_MS;
-      return { x: x(now - ago), label: ago === 0 ? "now" : `−${ago / 1000} s` };
+    grid: Array.from({ length: Math.ceil((end - start) / step) }, (_, index) => {
+      const seconds = ((index - stepsBack) * step) / 1000;
+      const label = seconds === 0 ? "now" : `${seconds < 0 ? "−" : "+"}${Math.abs(seconds)} s`;
+      return { x: x(now + seconds * 1000), label };
     }),
     idleTimeout: { y: y(highest), label: formatSeconds(highest) },
   };
 }
 
 /**
+ * A use has the symbol of a reset only if it moved the expiry.
+ *
+ * @param {Event} event
+ * @param {Event | undefined} before
+ */
+function symbolOf(event, before) {
+  if (event.kind !== "use") return event.kind;
+  if (isCapped(event)) return "reset";
+  const { at, expiresAt, idleTimeout } = event;
+  const isFirst = before === undefined || before.kind === "end";
+  const isReset = isFirst ? expiresAt - at > idleTimeout - LIFT_MS : expiresAt - before.expiresAt > LIFT_MS;
+  return isReset ? "reset" : "use";
+}
+
+/** @param {Observation} observation */
+const isCapped = ({ at, expiresAt, idleTimeout, deadline }) =>
+  deadline - expiresAt < LIFT_MS && expiresAt - at < idleTimeout - LIFT_MS;
+
+/**
  * What a mark says.
  *
- * @param {Observation | End} event
- * @param {Observation | End | undefined} before
+ * @param {Event} event
+ * @param {Event | undefined} before
  */
 export function labelOf(event, before) {
   if (event.kind === "end") return `The end: ${event.cause}`;
-  const { kind, request, at, expiresAt, idleTimeout, deadline } = event;
+  const { request, at, expiresAt, idleTimeout } = event;
   const left = expiresAt - at;
-  const isLifted = before === undefined || before.kind === "end" || expiresAt - before.expiresAt > LIFT_MS;
-  const isCapped = deadline - expiresAt < LIFT_MS && left < idleTimeout - LIFT_MS;
   const now = `TTL ${formatSeconds(left)}`;
+  /** @type {Record<string, string>} */
   const says = {
-    start: `the session starts, TTL ${formatSeconds(isCapped ? left : idleTimeout)}`,
+    start: `the session starts, TTL ${formatSeconds(isCapped(event) ? left : idleTimeout)}`,
     ttl: `the idle timeout is now ${formatSeconds(idleTimeout)}`,
     rotate: `a new session ID, ${now}`,
     peek: `only a peek, the TTL stays at ${formatSeconds(left)}`,
     elsewhere: `something else than this page moved the TTL to ${formatSeconds(left)}`,
-    use: isLifted || isCapped ? `the idle timeout is reset, ${now}` : `it was reset less than a second before, ${now}`,
+    reset: `the idle timeout is reset, ${now}`,
+    use: `it was reset less than a second before, ${now}`,
   };
-  return `${request}: ${says[kind]}${isCapped ? ", because the absolute timeout comes first" : ""}`;
+  return `${request}: ${says[symbolOf(event, before)]}${isCapped(event) ? ", because the absolute timeout comes first" : ""}`;
 }
 
 /** @param {number} ms */
@@ -132,18 +174,6 @@ export function formatSeconds(ms) {
   return `${seconds < 10 ? Number(seconds.toFixed(1)) : Math.ceil(seconds)} s`;
 }
 
-/** @param {Point[]} points */
-const toPath = (points) => points.join(" ");
-/**
- * The area between a line and a level.
- *
- * @param {Point[]} points
- * @param {number} level
- * @returns {Point[]}
- */
-const between = (points, level) => [[points[0]?.[0] ?? 0, level], ...points, [points.at(-1)?.[0] ?? 0, level]];
-/** @param {number} value @param {number} low @param {number} high */
-const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 /** @param {number} value A tenth of a pixel is seen by nobody. */
 const round = (value) => Math.round(value * 10) / 10;
 
@@ -156,16 +186,25 @@ export class TimelineChart {
   #reading;
   #picture = svgElement("g", { "aria-hidden": "true" });
   #marks = svgElement("g", {});
-  /** @type {Map<object, SVGElement>} The mark of each event. */
+  /** @type {Map<Event, SVGElement>} The mark of each event. */
   #markOf = new Map();
 
   /** @param {HTMLElement} figure */
   constructor(figure) {
-    this.#svg = /** @type {SVGElement} */ (figure.querySelector("svg"));
-    this.#summary = /** @type {HTMLElement} */ (figure.querySelector(".summary"));
-    this.#legend = /** @type {HTMLElement} */ (figure.querySelector(".legend"));
-    this.#reading = /** @type {HTMLElement} */ (figure.querySelector(".reading"));
+    const find = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (figure.querySelector(selector));
+    this.#svg = find("svg");
+    this.#summary = find(".summary");
+    this.#legend = find(".legend");
+    this.#reading = find(".reading");
     this.#svg.append(this.#picture, this.#marks);
+    for (const [name, [d, meaning]] of Object.entries(SYMBOLS)) {
+      const symbol = svgElement("svg", { viewBox: "-8 -8 16 16", "aria-hidden": true });
+      symbol.append(svgElement("path", { d }));
+      const entry = document.createElement("span");
+      entry.className = name;
+      entry.append(symbol, meaning);
+      this.#legend.append(entry);
+    }
     // On the figure, because Chromium gives the Tab key to an SVG element that listens to the focus.
     figure.addEventListener("keydown", (event) => this.#moveFocus(event));
     for (const type of ["pointerover", "focusin"]) figure.addEventListener(type, ({ target }) => this.#read(target));
@@ -176,19 +215,22 @@ export class TimelineChart {
   draw(now) {
     const { clientWidth: width, clientHeight: height } = this.#svg;
     const drawing = drawTimeline(this.timeline.events, { now, width, height });
-    const { idleTimeout } = drawing;
+    const { idleTimeout, grid } = drawing;
     this.#picture.replaceChildren(
-      ...drawing.unreachable.map((points) => svgElement("polygon", { class: "unreachable", points })),
-      ...drawing.areas.map((points) => svgElement("polygon", { class: "area", points })),
-      ...drawing.grid.map(({ x }) => svgElement("line", { class: "grid", x1: x, x2: x, y1: 0, y2: height })),
-      ...drawing.grid.map(({ x, label }) => svgText(label, { x: x + 4, y: height - 6 })),
-      svgElement("line", { class: "grid", x1: 0, x2: width, y1: idleTimeout.y, y2: idleTimeout.y }),
-      svgText(idleTimeout.label, { x: 4, y: idleTimeout.y - 5 }),
+      ...grid.map(({ x }) => svgElement("line", { class: "grid", x1: x, x2: x, y1: 0, y2: height })),
+      ...grid.map(({ x, label }) => svgElement("text", { class: "time", x, y: height + 15 }, label)),
+      svgElement("line", { class: "grid level", x1: 0, x2: width, y1: idleTimeout.y, y2: idleTimeout.y }),
+      svgElement("text", { x: -7, y: idleTimeout.y - 11 }, "TTL"),
+      svgElement("text", { x: -7, y: idleTimeout.y + 4 }, idleTimeout.label),
+      svgElement("text", { x: -7, y: height + 2 }, "0"),
       ...drawing.ceilings.map((points) => svgElement("polyline", { class: "ceiling", points })),
       ...drawing.projected.map((points) => svgElement("polyline", { class: "projected", points })),
       ...drawing.lines.map((points) => svgElement("polyline", { class: "line", points })),
     );
     this.#drawMarks(drawing.marks);
+    for (const entry of this.#legend.children) {
+      entry.toggleAttribute("hidden", this.#svg.querySelector(`.${entry.className}`) === null);
+    }
   }
 
   /**
@@ -197,34 +239,37 @@ export class TimelineChart {
    * @param {ReturnType<typeof drawTimeline>["marks"]} marks
    */
   #drawMarks(marks) {
-    const visible = new Set(marks.map(({ event }) => event));
-    const gone = Array.from(this.#markOf.keys()).filter((event) => !visible.has(/** @type {End} */ (event)));
-    const isNew = marks.some(({ event }) => !this.#markOf.has(event));
-    for (const event of gone) {
-      this.#markOf.get(event)?.remove();
+    const old = new Map(this.#markOf);
+    const { size } = old;
+    for (const { event, x, y, symbol, label } of marks) {
+      const mark = this.#markOf.get(event) ?? this.#addMark(event, symbol, label);
+      mark.setAttribute("transform", `translate(${x} ${y})`);
+      old.delete(event);
+    }
+    const isChanged = old.size > 0 || this.#markOf.size > size;
+    for (const [event, mark] of old) {
+      mark.remove();
       this.#markOf.delete(event);
     }
-    for (const { event, x, y, label } of marks) {
-      const mark = this.#markOf.get(event) ?? this.#addMark(event, label);
-      mark.setAttribute("transform", `translate(${x} ${y})`);
-    }
-    if (gone.length > 0 || isNew) this.#describe();
+    if (isChanged) this.#describe();
   }
 
   /**
-   * @param {Observation | End} event
+   * The newest mark is on top, and no peek covers another mark.
+   *
+   * @param {Event} event
+   * @param {string} symbol
    * @param {string} label
    */
-  #addMark(event, label) {
-    const mark = svgElement("g", { class: `mark ${event.kind}`, "data-label": label });
-    mark.append(svgElement("circle", { class: "target", r: 12 }), shapeOf(event.kind));
-    if (event.kind === "peek") {
-      mark.setAttribute("aria-hidden", "true");
-    } else {
-      mark.setAttribute("role", "img");
-      mark.setAttribute("aria-label", label);
-    }
-    this.#marks.append(mark);
+  #addMark(event, symbol, label) {
+    const isPeek = symbol === "peek";
+    const mark = svgElement("g", { class: `mark ${symbol}`, role: "img", "aria-label": label, "aria-hidden": isPeek });
+    mark.append(
+      svgElement("circle", { class: "target", r: 12 }),
+      svgElement("path", { d: SYMBOLS[symbol]?.[0] ?? "" }),
+    );
+    if (isPeek) this.#marks.prepend(mark);
+    else this.#marks.append(mark);
     this.#markOf.set(event, mark);
     return mark;
   }
@@ -233,7 +278,8 @@ export class TimelineChart {
   #describe() {
     const marks = this.#readable();
     const labels = marks.map((mark) => mark.getAttribute("aria-label"));
-    this.#summary.textContent = `In the last two minutes: ${labels.join("; ") || "nothing"}.`;
+    const changes = labels.filter((label, index) => label !== labels[index - 1]);
+    this.#summary.textContent = `In the last two minutes: ${changes.join("; ") || "nothing"}.`;
     const focused = marks.find((mark) => mark === document.activeElement) ?? marks.at(-1);
     for (const mark of marks) mark.setAttribute("tabindex", mark === focused ? "0" : "-1");
   }
@@ -257,37 +303,18 @@ export class TimelineChart {
   /** @param {EventTarget | null} target */
   #read(target) {
     const mark = target instanceof Element ? target.closest(".mark") : null;
-    this.#reading.textContent = mark?.getAttribute("data-label") ?? "";
+    this.#reading.textContent = mark?.getAttribute("aria-label") ?? "";
     this.#reading.hidden = mark === null;
-    this.#legend.hidden = mark !== null;
   }
-}
-
-/** @param {(Observation | End)["kind"]} kind */
-function shapeOf(kind) {
-  if (kind === "peek") return svgElement("circle", { r: 2 });
-  if (kind === "end") return svgElement("path", { d: "M-6 -12L6 0M6 -12L-6 0" });
-  if (kind === "ttl") return svgElement("path", { d: "M0 -7L7 0L0 7L-7 0Z" });
-  if (kind === "rotate") return svgElement("path", { d: "M-5 -5H5V5H-5Z" });
-  return svgElement("circle", { r: 5 });
 }
 
 /**
  * @param {string} name
- * @param {Record<string, string | number>} attributes
+ * @param {Record<string, string | number | boolean | Point[]>} attributes
  */
-function svgElement(name, attributes) {
+function svgElement(name, attributes, text = "") {
   const element = document.createElementNS(SVG, name);
   for (const [attribute, value] of Object.entries(attributes)) element.setAttribute(attribute, String(value));
-  return element;
-}
-
-/**
- * @param {string} text
- * @param {Record<string, string | number>} attributes
- */
-function svgText(text, attributes) {
-  const element = svgElement("text", attributes);
   element.textContent = text;
   return element;
 }

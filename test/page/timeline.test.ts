@@ -5,8 +5,8 @@ import { drawTimeline, formatSeconds, labelOf, Timeline } from "../../views/time
 type Event = Timeline["events"][number];
 type Observation = Exclude<Event, { kind: "end" }>;
 
-/** 140 s in 1400 pixels, so that a pixel is a tenth of a second; the left edge is 0, "now" is at 1200. */
-const FRAME = { now: 120_000, width: 1400, height: 115 };
+/** 160 s in 1600 pixels, so that a pixel is a tenth of a second. A picture that begins at 0 has "now" at 1200. */
+const FRAME = { now: 120_000, width: 1600, height: 115 };
 
 /** A session with an idle timeout of 100 s, whose TTL in seconds is then also its height in pixels. */
 function observe(
@@ -20,92 +20,138 @@ function observe(
   return { kind, at, expiresAt, request: "GET /", idleTimeout: 100_000, deadline: 9_000_000, ...more };
 }
 
-const pointsOf = (line = "") => line.split(" ").map((point) => point.split(",").map(Number));
 const draw = (events: Event[]) => drawTimeline(events, FRAME);
+const symbolsOf = (...events: Event[]) => draw(events).marks.map(({ symbol }) => symbol);
+/** The labels along the foot of the picture, and where they are, so many seconds after the start of a session. */
+const timesAfter = (seconds: number) =>
+  drawTimeline([observe("start", 0, 100)], { ...FRAME, now: seconds * 1000 }).grid.map(
+    ({ x, label }) => `${x}: ${label}`,
+  );
 
 describe("the timeline", () => {
   test("falls by a second each second, and a use lifts it to the idle timeout", () => {
-    const { lines } = draw([observe("start", 20, 100), observe("use", 60, 100)]);
-    assert.equal(lines.length, 1);
-    assert.deepEqual(pointsOf(lines[0]), [
-      [200, 15], // the session starts with 100 s
-      [600, 55], // 40 s later it has 60 s
-      [600, 15],
-      [1200, 75],
+    const { lines } = draw([observe("start", 0, 100), observe("use", 40, 100)]);
+    assert.deepEqual(lines, [
+      [
+        [0, 15], // the session starts with 100 s
+        [400, 55], // 40 s later it has 60 s
+        [400, 15],
+        [1200, 95],
+      ],
     ]);
   });
 
   test("is not lifted by a peek", () => {
-    const { lines } = draw([observe("start", 20, 100), observe("peek", 60, 60)]);
-    const [start, before, after, now] = pointsOf(lines[0]);
-    assert.deepEqual(
-      [start, before, after, now],
+    const { lines } = draw([observe("start", 0, 100), observe("peek", 40, 60)]);
+    assert.deepEqual(lines, [
       [
-        [200, 15],
-        [600, 55],
-        [600, 55],
-        [1200, 115],
+        [0, 15],
+        [400, 55],
+        [400, 55],
+        [1000, 115],
       ],
-    );
+    ]);
   });
 
   test("stays at zero when the key has expired", () => {
     const { lines } = draw([observe("start", 0, 100)]);
-    assert.deepEqual(pointsOf(lines[0]).at(-1), [1000, 115]);
+    assert.deepEqual(lines[0]!.at(-1), [1000, 115]);
   });
 
   test("enters at the left edge where the part before it left off", () => {
     const { lines } = draw([observe("start", -10, 100)]);
-    assert.deepEqual(pointsOf(lines[0])[0], [0, 25]);
+    assert.deepEqual(lines[0]![0], [0, 25]);
   });
 
   test("starts a new line for a new session", () => {
-    const end = { kind: "end" as const, at: 50_000, cause: "logged out" };
-    const { lines, marks } = draw([observe("start", 20, 100), end, observe("start", 70, 100)]);
+    const end = { kind: "end" as const, at: 30_000, cause: "logged out" };
+    const { lines, marks } = draw([observe("start", 0, 100), end, observe("start", 50, 100)]);
     assert.deepEqual(
-      lines.map((line) => pointsOf(line).at(-1)),
+      lines.map((line) => line.at(-1)),
       [
-        [500, 45],
-        [1200, 65],
+        [300, 45],
+        [1200, 85],
       ],
     );
-    assert.deepEqual([marks[1]!.x, marks[1]!.y, marks[1]!.label], [500, 115, "The end: logged out"]);
+    assert.deepEqual([marks[1]!.x, marks[1]!.y, marks[1]!.label], [300, 115, "The end: logged out"]);
   });
 
   test("goes on into the future as it would without any use, and not after an end", () => {
-    assert.deepEqual(pointsOf(draw([observe("use", 115, 10)]).projected[0]), [
-      [1200, 110],
-      [1250, 115],
+    const start = observe("start", 0, 100);
+    assert.deepEqual(draw([start, observe("use", 115, 10)]).projected, [
+      [
+        [1200, 110],
+        [1250, 115],
+      ],
     ]);
-    assert.deepEqual(draw([observe("start", 20, 100), { kind: "end", at: 50_000, cause: "logged out" }]).projected, []);
+    assert.deepEqual(draw([start, { kind: "end", at: 30_000, cause: "logged out" }]).projected, []);
   });
 
-  test("shows the absolute timeout as a ceiling that falls to zero, and nothing above it", () => {
-    const { ceilings, unreachable } = draw([observe("start", 40, 60, { deadline: 120_000 })]);
-    assert.deepEqual(pointsOf(ceilings[0]), [
-      [400, 35],
-      [1200, 115],
+  test("shows the absolute timeout as a ceiling that falls to zero", () => {
+    const { ceilings } = draw([
+      observe("start", 0, 60, { idleTimeout: 60_000 }),
+      observe("use", 40, 60, { deadline: 120_000 }),
     ]);
-    assert.deepEqual(pointsOf(unreachable[0]), [
-      [400, 0],
-      [400, 35],
-      [1200, 115],
-      [1200, 0],
+    assert.deepEqual(ceilings, [
+      [
+        [400, 35],
+        [1200, 115],
+      ],
     ]);
   });
 
   test("shows no ceiling while the absolute timeout is above the picture", () => {
-    assert.deepEqual(draw([observe("start", 20, 100)]).ceilings, []);
+    assert.deepEqual(draw([observe("start", 0, 100)]).ceilings, []);
   });
 
   test("is scaled to the longest idle timeout in sight", () => {
     const short = { idleTimeout: 10_000 };
-    const { marks, idleTimeout } = draw([observe("start", 20, 100), observe("ttl", 60, 10, short)]);
+    const { marks, idleTimeout } = draw([observe("start", 0, 100), observe("ttl", 40, 10, short)]);
     assert.deepEqual(
       marks.map(({ y }) => y),
       [15, 105],
     );
     assert.deepEqual(idleTimeout, { y: 15, label: "100 s" });
+  });
+
+  test("begins with what is known, shows at least 40 s, and as future at least a third of the past", () => {
+    assert.deepEqual(timesAfter(0), ["0: now", "400: +10 s", "800: +20 s", "1200: +30 s"]);
+    assert.deepEqual(timesAfter(15), ["200: −10 s", "600: now", "1000: +10 s", "1400: +20 s"]);
+    assert.deepEqual(timesAfter(30), ["0: −30 s", "400: −20 s", "800: −10 s", "1200: now"]);
+    assert.equal(timesAfter(60).indexOf("1200: now"), 6);
+    assert.deepEqual(timesAfter(600), timesAfter(120));
+  });
+
+  test("has fewer times along its foot where it is narrow", () => {
+    const { grid } = drawTimeline([observe("start", 0, 100)], { ...FRAME, width: 280 });
+    assert.deepEqual(
+      grid.map(({ label }) => label),
+      ["−120 s", "−90 s", "−60 s", "−30 s", "now", "+30 s"],
+    );
+  });
+
+  test("leaves out peeks where they are dense, and nothing else", () => {
+    const events = Array.from({ length: 120 }, (_, second) => observe(second % 10 === 0 ? "use" : "peek", second, 100));
+    const drawnPeeks = (width: number) => {
+      const { marks } = drawTimeline(events, { ...FRAME, width });
+      assert.equal(marks.filter(({ event }) => event.kind === "use").length, 12);
+      return marks.length - 12;
+    };
+    assert.equal(drawnPeeks(1600), 108);
+    assert.equal(drawnPeeks(320), 48); // 2 pixels a second
+  });
+
+  test("has the symbol of a reset only for a use that reset the idle timeout", () => {
+    assert.deepEqual(symbolsOf(observe("use", 0, 100), observe("use", 0.5, 99.5), observe("use", 1.5, 100)), [
+      "reset",
+      "use",
+      "reset",
+    ]);
+    assert.deepEqual(symbolsOf(observe("use", 0, 99.5)), ["use"]); // a page that is loaded again
+    assert.deepEqual(symbolsOf(observe("start", 0, 100), observe("use", 30, 50, { deadline: 80_000 })), [
+      "start",
+      "reset",
+    ]);
   });
 
   test("keeps two minutes, and the event before them", () => {
