@@ -259,7 +259,7 @@ describe("a private Redis", AT_ONCE, () => {
       t.after(() => rm(folder, { recursive: true }));
       const log = join(folder, "pid");
       const PATH = await pathWithRedisServer(t, `echo $$ > ${log}\nkill -s ${signal} -- ${target}\nexec sleep 300`);
-      for (let times = 0; times < 5; times++) {
+      for (let times = 0; times < 3; times++) {
         const server = spawnServer(t, ["--port", "0"], { ...NO_REDIS_ON_DEFAULT_PORTS, PATH });
         assert.equal((await server.end(LIMIT_MS)).code, 0);
         const pid = Number(await readFile(log, "utf8"));
