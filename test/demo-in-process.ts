@@ -18,6 +18,17 @@ interface AppOptions {
   timeoutMs?: number;
 }
 
+export interface App {
+  port: number;
+  host: string;
+  /** The key of a session. */
+  key: (id: string) => string;
+  /** The keys of all sessions. */
+  keys: () => Promise<string[]>;
+  newBrowser: (sid?: string) => Browser;
+  logIn: (form?: Record<string, string>) => Promise<{ browser: Browser; id: string; key: string }>;
+}
+
 /** The demo in this process, with a Redis of the test file's own. Each app has its own key prefix. */
 export async function openDemo() {
   const closers: (() => unknown)[] = [];
@@ -31,7 +42,7 @@ export async function openDemo() {
   const outages = new QuietOutageLog(async () => {});
   return { redis, openApp };
 
-  async function openApp({ secure = false, absoluteTtl = 2_592_000, ...timeLimit }: AppOptions = {}) {
+  async function openApp({ secure = false, absoluteTtl = 2_592_000, ...timeLimit }: AppOptions = {}): Promise<App> {
     const prefix = newPrefix();
     const { signal: stopping } = new AbortController();
     const storeSettings = { prefix, ttl: Math.min(60, absoluteTtl), absoluteTtl, ...NO_HURRY, ...timeLimit };
@@ -47,11 +58,10 @@ export async function openDemo() {
     return {
       port: httpPort,
       host: `127.0.0.1:${httpPort}`,
-      key: (id: string) => prefix + id,
-      /** Of all sessions. */
+      key: (id) => prefix + id,
       keys: async () => (await keysLike(redis, `${prefix}*`)).filter((key) => !key.startsWith(`${prefix}user:`)),
-      newBrowser: (sid?: string) => new Browser(url, sid),
-      logIn: async (form: Record<string, string> = {}) => {
+      newBrowser: (sid) => new Browser(url, sid),
+      logIn: async (form = {}) => {
         const browser = new Browser(url);
         await browser.post("/login", form);
         return { browser, id: browser.sessionId, key: prefix + browser.sessionId };

@@ -1,5 +1,5 @@
 import { after } from "node:test";
-import { createClient, createCluster } from "redis";
+import { createClient, createCluster, type RedisClientType } from "redis";
 import { startPrivateRedis } from "../demo/redis/private.ts";
 import { spawnCluster } from "./redis-cluster.ts";
 
@@ -9,8 +9,7 @@ const IS_CLUSTER = TEST_SERVER === "cluster";
 const PROGRAMS = TEST_SERVER === "" || IS_CLUSTER ? undefined : [TEST_SERVER];
 
 /** What the tests ask of Redis, be it one server or a cluster. */
-export type Client = Master & { servers: () => Master[] };
-type Master = Awaited<ReturnType<typeof connectToServer>>;
+export type Client = RedisClientType & { servers: () => RedisClientType[] };
 type User = { username?: string; password?: string };
 
 /** A Redis for the test file that asks for it, stopped when its tests are done. The first client is connected. */
@@ -78,8 +77,8 @@ async function connectToCluster({ host, port }: Address, user: User = {}): Promi
   const defaults = { ...OPTIONS, ...user };
   const cluster = createCluster({ rootNodes: [{ socket: { host, port } }], defaults, ...OPTIONS }).on("error", ignore);
   await cluster.connect();
-  const servers = () => cluster.masters.map(({ client }) => client as Master);
-  async function* scanIterator(options?: Parameters<Master["scanIterator"]>[0]) {
+  const servers = () => cluster.masters.map(({ client }) => client as RedisClientType);
+  async function* scanIterator(options?: Parameters<RedisClientType["scanIterator"]>[0]) {
     for (const server of servers()) yield* server.scanIterator(options);
   }
   return Object.assign(cluster, { servers, scanIterator }) as unknown as Client;

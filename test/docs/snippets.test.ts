@@ -104,7 +104,7 @@ describe("the code in the questions", () => {
     });
     const variables = { store, cookie, cookies };
     const first = (await run("And with React?", variables, ["session"])) as {
-      session: ReturnType<typeof openSession>["session"];
+      session: RequestSession<{ notice: string }, { notice?: string }, object>;
     };
     await first.session.write({ notice: "Saved." });
     const second = (await run("And with React?", variables, ["session"])) as typeof first;

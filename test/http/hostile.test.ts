@@ -2,12 +2,10 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import type { RequestOptions } from "../browser.ts";
-import { openDemo } from "../demo-in-process.ts";
+import { type App, openDemo } from "../demo-in-process.ts";
 import { sendRaw } from "../raw-http.ts";
 
 const { redis, openApp } = await openDemo();
-
-type App = Awaited<ReturnType<typeof openApp>>;
 
 const FORM = "application/x-www-form-urlencoded";
 const ABSENT = "A".repeat(43);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as fc from "fast-check";
-import { RedisSessionStore, type RedisScripting, SESSION_SCRIPT, type TextFields } from "../../session-store.ts";
+import { RedisSessionStore, type RedisScripting, SESSION_SCRIPT } from "../../session-store.ts";
 import { costOf } from "../command-statistics.ts";
 import { openRedis } from "../redis-connection.ts";
 import { assertExpiries, neglect, newPrefix, NO_HURRY, openStore } from "../store-under-test.ts";
@@ -26,7 +26,10 @@ describe("any sequence of operations", () => {
     aged: boolean;
   }
   type Model = ModelSession[];
-  type Real = ReturnType<typeof openStore<TextFields>>;
+  interface Real {
+    store: RedisSessionStore;
+    key: (id: string) => string;
+  }
 
   const reserved = new Set(["session_ttl", "created_at", "last_accessed_at", "session_deadline", "ttl"]);
   const pick = (model: Model, index: number): ModelSession =>
