@@ -44,12 +44,14 @@ test("leads to the script, with the lines of the operation marked", async ({ pag
   await start(page);
   await page.getByRole("button", { name: "Count a page view" }).click();
   await expect(field(page, "page_views")).toHaveText("2");
+  const opened = page.waitForEvent("popup");
   await entries(page).first().getByRole("link", { name: "These lines in the script" }).first().click();
-  await expect(page.getByRole("link", { name: "increment" })).toHaveAttribute("aria-current", "page");
-  await expect(page.locator("mark").filter({ hasText: "HINCRBY" })).not.toHaveCount(0);
-  await page.getByRole("link", { name: "peek" }).click();
-  await expect(page.locator("mark").filter({ hasText: "HGETALL" })).not.toHaveCount(0);
-  await expect(page.locator("mark").filter({ hasText: "HINCRBY" })).toHaveCount(0);
+  const script = await opened;
+  await expect(script.getByRole("link", { name: "increment" })).toHaveAttribute("aria-current", "page");
+  await expect(script.locator("mark").filter({ hasText: "HINCRBY" })).not.toHaveCount(0);
+  await script.getByRole("link", { name: "peek" }).click();
+  await expect(script.locator("mark").filter({ hasText: "HGETALL" })).not.toHaveCount(0);
+  await expect(script.locator("mark").filter({ hasText: "HINCRBY" })).toHaveCount(0);
 });
 
 test("keeps what the last clicks cost, and no more than six of them", async ({ page, context, redis, start }) => {

@@ -110,7 +110,8 @@ function keepFocus(change) {
   const isInside = mainElement().contains(focused);
   change();
   if (isInside && document.activeElement !== focused) {
-    (focused.isConnected ? focused : (document.getElementById(focused.id) ?? byId("you"))).focus();
+    const next = focused.isConnected ? focused : (document.getElementById(focused.id) ?? byId("you"));
+    next.focus({ preventScroll: true }); // somebody may be reading elsewhere
   }
 }
 
@@ -326,7 +327,9 @@ function showEnd() {
 function draw() {
   if (document.hidden) return;
   const now = performance.now();
+  const first = ends.absolute < ends.idle ? "absolute" : "idle";
   for (const clock of clocks()) {
+    clock.classList.toggle("first", clock.classList.contains(first));
     const left = Math.max(0, ends[clock.classList.contains("idle") ? "idle" : "absolute"] - now);
     setText(clock, ".left", formatLeft(left));
     /** @type {HTMLProgressElement} */ (clock.querySelector("progress")).value = left;

@@ -7,7 +7,7 @@
 const PAST_MS = 120_000;
 const SHORTEST_MS = 40_000; // past and future together
 const GRID_MS = [10_000, 30_000, 60_000];
-const GRID_PX = 48; // room for a label
+const GRID_PX = 48; // room for a label, half of which is right of its line
 const PEEK_PX = 4; // peeks that are closer together are left out
 const HEADROOM = 1.15; // the highest idle timeout is drawn below the upper edge
 const LIFT_MS = 300; // a smaller difference is the network's delay
@@ -19,12 +19,13 @@ const circle = (/** @type {number} */ r) => `M${-r} 0A${r} ${r} 0 1 1 ${r} 0A${r
 const SYMBOLS = {
   start: ["M0 -8V8", "start"],
   reset: [circle(5), "idle timeout reset"],
-  use: [circle(3.5), "use within 1 s: no reset"],
+  use: [circle(3.5), "use without a reset"],
   peek: [circle(2), "this page peeks: reads without a reset"],
   ttl: ["M0 -7L7 0L0 7L-7 0Z", "new idle timeout"],
   rotate: ["M-5 -5H5V5H-5Z", "new session ID"],
   elsewhere: ["M0 -7L7 5H-7Z", "changed elsewhere"],
   end: ["M-6 -6L6 6M6 -6L-6 6", "end"],
+  line: ["M-8 0H8", "TTL"],
   projected: ["M-8 0H8", "if not used"],
   ceiling: ["M-8 0H8", "absolute timeout"],
 };
@@ -113,7 +114,7 @@ export function drawTimeline(events, { now, width, height }) {
       const left = event.kind === "end" ? 0 : event.expiresAt - event.at;
       return [{ event, x: x(event.at), y: y(left), symbol: symbolOf(event, before), label: labelOf(event, before) }];
     }),
-    grid: Array.from({ length: Math.ceil((end - start) / step) }, (_, index) => {
+    grid: Array.from({ length: Math.floor((stepsBack * step + end - now) / step) + 1 }, (_, index) => {
       const seconds = ((index - stepsBack) * step) / 1000;
       const label = seconds === 0 ? "now" : `${seconds < 0 ? "−" : "+"}${Math.abs(seconds)} s`;
       return { x: x(now + seconds * 1000), label };
@@ -130,7 +131,6 @@ export function drawTimeline(events, { now, width, height }) {
  */
 function symbolOf(event, before) {
   if (event.kind !== "use") return event.kind;
-  if (isCapped(event)) return "reset";
   const { at, expiresAt, idleTimeout } = event;
   const isFirst = before === undefined || before.kind === "end";
   const isReset = isFirst ? expiresAt - at > idleTimeout - LIFT_MS : expiresAt - before.expiresAt > LIFT_MS;
@@ -160,7 +160,7 @@ export function labelOf(event, before) {
     peek: `only a peek, the TTL stays at ${formatSeconds(left)}`,
     elsewhere: `something else than this page moved the TTL to ${formatSeconds(left)}`,
     reset: `the idle timeout is reset, ${now}`,
-    use: `it was reset less than a second before, ${now}`,
+    use: isCapped(event) ? now : `the idle timeout was reset less than a second before, ${now}`,
   };
   return `${request}: ${says[symbolOf(event, before)]}${isCapped(event) ? ", because the absolute timeout comes first" : ""}`;
 }
@@ -170,7 +170,7 @@ export function formatSeconds(ms) {
   const seconds = Math.max(0, ms) / 1000;
   if (seconds >= 2 * 86_400) return `${Math.round(seconds / 86_400)} days`;
   if (seconds >= 2 * 3600) return `${Math.round(seconds / 3600)} h`;
-  if (seconds >= 120) return `${Math.floor(seconds / 60)} min`;
+  if (seconds >= 120) return `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`.replace(" 0 s", "");
   return `${seconds < 10 ? Number(seconds.toFixed(1)) : Math.ceil(seconds)} s`;
 }
 

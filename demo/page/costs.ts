@@ -96,8 +96,8 @@ const CLOCK_STEPS = [
 
 /** What the steps on the list of a user's sessions are for, a sorted set with a script of its own. */
 const LIST_NOTES: Record<string, string> = {
-  add: "Adds the session to the list of its user, before it exists.",
-  confirm: "Is it still in the list? If not, all sessions of the user were ended in the meantime.",
+  add: "Adds the new ID to the list of the user's sessions, before there is a session.",
+  confirm: "Is the ID still in the list? If not, the user's sessions were all ended in the meantime.",
   list: "Which sessions does this user have?",
   mark: "Marks the other sessions of this user, so that no rotation saves one.",
   prune: "Removes entries of sessions that are gone.",

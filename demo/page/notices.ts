@@ -1,9 +1,10 @@
 /** What the page says, once, after a form did its work. The template ends each with a full stop. */
 export const NOTICES = {
   started: "Session started. Your browser got a cookie, Redis got a hash",
-  counted: "Page view counted: a write, which resets the idle timeout",
+  counted: "Page view counted. Each use resets the idle timeout, at most once a second (sliding expiration)",
   ttl: "TTL changed, and the idle timeout is reset",
-  rotated: "New session ID. The data is the same; whoever knew the old ID has nothing now",
+  rotated:
+    "New session ID. The data is the same. An attacker who knew the old ID, from before a log-in, has nothing now",
   otherEnded: "The session is ended. Its browser is signed out",
   othersEnded: "All your other sessions are ended. Only this browser is signed in",
   raced: "The race is over. The race lab shows what came back",

@@ -50,7 +50,7 @@ export function createRaceView(
         about: "HGETALL, then HSET and PEXPIRE",
         revived: race?.plain.revived,
         reason:
-          "With plain commands, the check and the write are two steps. The log-out came between them, and HSET created the key again: here with two fields, but a write of the whole session would log the user in again.",
+          "With plain commands, the check and the write are two steps. The log-out came between them, and HSET created the key again, with the two fields that it writes. A request that writes the whole session, as with many stores, would log the user in again.",
         isReasonShown: (race?.plain.revived ?? 0) > 0,
         caption: history === undefined ? "" : "Plain commands, in the first round in which the session came back",
         rows: history === undefined ? [] : rowsOf(history.plain),

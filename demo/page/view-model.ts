@@ -74,6 +74,7 @@ export interface News {
 export interface Clock {
   id: "idle" | "absolute";
   name: string;
+  isFirst: boolean;
   left: number;
   of: number;
   text: string;
@@ -109,6 +110,8 @@ interface FieldView {
   name: string;
   value: string;
   about: string;
+  /** The value as a time for people, if it is one. */
+  time?: string;
 }
 
 interface DeviceView {
@@ -221,7 +224,8 @@ const SECURE_COOKIE_ATTRIBUTES = [{ text: "Secure", about: "it is sent over HTTP
 /** What each field of the hash is for, where its name and its value do not say it. */
 const ABOUT_FIELDS: Record<string, string> = {
   session_ttl: "idle timeout in seconds",
-  session_user: "in whose list of sessions it is",
+  session_deadline: "absolute timeout:",
+  session_user: "for the list of this user's sessions",
 };
 
 const FIELDS_TO_COME: FieldView[] = [
@@ -229,7 +233,7 @@ const FIELDS_TO_COME: FieldView[] = [
   { name: "session_deadline", value: "", about: "absolute timeout: when it ends in any case" },
   { name: "created_at", value: "", about: "for people to read" },
   { name: "last_accessed_at", value: "", about: "for people to read" },
-  { name: "session_user", value: "", about: "in whose list of sessions it is" },
+  { name: "session_user", value: "", about: "for the list of this user's sessions" },
   { name: "username", value: "", about: "and what else the application keeps" },
 ];
 
@@ -237,8 +241,8 @@ function fieldsOf(session: DemoSession | null): FieldView[] {
   return Object.entries((session ?? {}) as Record<string, string>)
     .filter(([name]) => name !== "ttl")
     .map(([name, value]) => {
-      const about = name === "session_deadline" ? `absolute timeout: ${dateOf(Number(value))}` : ABOUT_FIELDS[name];
-      return { name, value, about: about ?? "" };
+      const time = name === "session_deadline" ? dateOf(Number(value)) : "";
+      return { name, value, about: ABOUT_FIELDS[name] ?? "", time };
     });
 }
 
@@ -251,9 +255,7 @@ function newsOf({ sessionId, notice, mistake }: PageState, session: DemoSession 
   }
   if (notice !== undefined) return [good(NOTICES[notice])];
   if (session !== null)
-    return [
-      good("Your session is live. What you do here resets its idle timeout (sliding expiration); watching does not"),
-    ];
+    return [good("Your session is live. Each use resets its idle timeout (sliding expiration); watching does not")];
   if (sessionId !== undefined) return [bad("Session ended.", "It expired, or somebody deleted it")];
   return [good("You have no session. Log in, and watch it expire")];
 }
@@ -307,15 +309,25 @@ function clocksOf(session: DemoSession, clock: KeyClock): Clock[] {
   const deadline = Number(session.session_deadline) * 1000;
   const sinceAccess = now - Date.parse(session.last_accessed_at);
   const idleLeft = isCapped(session, clock) ? Math.min(Math.max(left, idleTimeout - sinceAccess), idleTimeout) : left;
-  const absoluteTimeout = Math.max(deadline - now, deadline - Date.parse(session.created_at));
+  const absoluteLeft = deadline - now;
+  const absoluteTimeout = Math.max(absoluteLeft, deadline - Date.parse(session.created_at));
+  const isAbsoluteFirst = absoluteLeft < idleLeft;
   return [
-    { id: "idle", name: "Idle timeout", left: idleLeft, of: idleTimeout, text: secondsText(idleLeft) },
+    {
+      id: "idle",
+      name: "Idle timeout",
+      isFirst: !isAbsoluteFirst,
+      left: idleLeft,
+      of: idleTimeout,
+      text: secondsText(idleLeft),
+    },
     {
       id: "absolute",
       name: "Absolute timeout",
-      left: deadline - now,
+      isFirst: isAbsoluteFirst,
+      left: absoluteLeft,
       of: absoluteTimeout,
-      text: secondsText(deadline - now),
+      text: secondsText(absoluteLeft),
     },
   ];
 }
