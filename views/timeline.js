@@ -11,6 +11,7 @@ const GRID_PX = 48; // room for a label, half of which is right of its line
 const PEEK_PX = 4; // peeks that are closer together are left out
 const HEADROOM = 1.15; // the highest idle timeout is drawn below the upper edge
 const LIFT_MS = 300; // a smaller difference is the network's delay
+const MAX_LABELS = 12; // in the summary: with a read each second there are many
 const SVG = "http://www.w3.org/2000/svg";
 
 const circle = (/** @type {number} */ r) => `M${-r} 0A${r} ${r} 0 1 1 ${r} 0A${r} ${r} 0 1 1 ${-r} 0Z`;
@@ -162,7 +163,7 @@ export function labelOf(event, before) {
     reset: `the idle timeout is reset, ${now}`,
     use: isCapped(event) ? now : `the idle timeout was reset less than a second before, ${now}`,
   };
-  return `${request}: ${says[symbolOf(event, before)]}${isCapped(event) ? ", because the absolute timeout comes first" : ""}`;
+  return `${request}: ${says[symbolOf(event, before)]}${isCapped(event) ? "; the absolute timeout comes first" : ""}`;
 }
 
 /** @param {number} ms */
@@ -279,7 +280,7 @@ export class TimelineChart {
     const marks = this.#readable();
     const labels = marks.map((mark) => mark.getAttribute("aria-label"));
     const changes = labels.filter((label, index) => label !== labels[index - 1]);
-    this.#summary.textContent = `In the last two minutes: ${changes.join("; ") || "nothing"}.`;
+    this.#summary.textContent = `In the last two minutes: ${changes.slice(-MAX_LABELS).join("; ") || "nothing"}.`;
     const focused = marks.find((mark) => mark === document.activeElement) ?? marks.at(-1);
     for (const mark of marks) mark.setAttribute("tabindex", mark === focused ? "0" : "-1");
   }

@@ -210,7 +210,7 @@ function cookieView(settings: PageSettings, value: string, state: SessionView["s
 const ABOUT_COOKIE = {
   live: "holds one cookie, with an ID that says nothing about you:",
   ended: "still has the cookie, and its ID opens nothing now:",
-  none: "has no cookie yet. It will get one, with a random ID and nothing else:",
+  none: "has no cookie. At log-in it gets one, with a random ID and nothing else:",
 };
 
 const COOKIE_ATTRIBUTES = [

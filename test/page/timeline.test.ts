@@ -173,7 +173,7 @@ describe("the timeline", () => {
     );
     assert.equal(
       saysAfterStart(observe("use", 5, 12, { ...use, deadline: 17_000 })),
-      "POST /increment: the idle timeout is reset, TTL 12 s, because the absolute timeout comes first",
+      "POST /increment: TTL 12 s; the absolute timeout comes first",
     );
     assert.equal(
       saysAfterStart(observe("ttl", 5, 60, { request: "POST /ttl", idleTimeout: 60_000 })),
