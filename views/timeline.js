@@ -7,7 +7,8 @@
 const PAST_MS = 120_000;
 const SHORTEST_MS = 40_000; // past and future together
 const GRID_MS = [10_000, 30_000, 60_000];
-const GRID_PX = 48; // room for a label, half of which is right of its line
+const GRID_PX = 48; // room for a label
+const EDGE_PX = 16; // half a label
 const PEEK_PX = 4; // peeks that are closer together are left out
 const HEADROOM = 1.15; // the highest idle timeout is drawn below the upper edge
 const LIFT_MS = 300; // a smaller difference is the network's delay
@@ -115,11 +116,11 @@ export function drawTimeline(events, { now, width, height }) {
       const left = event.kind === "end" ? 0 : event.expiresAt - event.at;
       return [{ event, x: x(event.at), y: y(left), symbol: symbolOf(event, before), label: labelOf(event, before) }];
     }),
-    grid: Array.from({ length: Math.floor((stepsBack * step + end - now) / step) + 1 }, (_, index) => {
+    grid: Array.from({ length: Math.ceil((end - start) / step) }, (_, index) => {
       const seconds = ((index - stepsBack) * step) / 1000;
       const label = seconds === 0 ? "now" : `${seconds < 0 ? "−" : "+"}${Math.abs(seconds)} s`;
       return { x: x(now + seconds * 1000), label };
-    }),
+    }).filter((line) => line.x <= width - EDGE_PX),
     idleTimeout: { y: y(highest), label: formatSeconds(highest) },
   };
 }

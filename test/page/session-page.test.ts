@@ -23,7 +23,7 @@ async function click(browser: Browser, path: string, form: Record<string, string
 const textsOf = (html: string, pattern: RegExp) => Array.from(html.matchAll(pattern), ([, text]) => text!);
 
 function timeoutsOn(html: string) {
-  const clocks = html.matchAll(/class="clock (\w+)" data-left="(\d+)" data-of="(\d+)"/g);
+  const clocks = html.matchAll(/class="clock (\w+)[^"]*" data-left="(\d+)" data-of="(\d+)"/g);
   return Object.fromEntries(Array.from(clocks, ([, id, left, of]) => [id!, { left: Number(left), of: Number(of) }]));
 }
 

@@ -148,9 +148,11 @@ describe("the timeline", () => {
       "reset",
     ]);
     assert.deepEqual(symbolsOf(observe("use", 0, 99.5)), ["use"]); // a page that is loaded again
-    assert.deepEqual(symbolsOf(observe("start", 0, 100), observe("use", 30, 50, { deadline: 80_000 })), [
-      "start",
+    const capped = { deadline: 80_000 };
+    assert.deepEqual(symbolsOf(observe("use", 0, 60), observe("use", 10, 70, capped), observe("use", 20, 60, capped)), [
+      "use",
       "reset",
+      "use",
     ]);
   });
 
@@ -169,11 +171,11 @@ describe("the timeline", () => {
     assert.equal(saysAfterStart(observe("use", 5, 15, use)), "POST /increment: the idle timeout is reset, TTL 15 s");
     assert.equal(
       saysAfterStart(observe("use", 0.5, 14.5, use)),
-      "POST /increment: it was reset less than a second before, TTL 15 s",
+      "POST /increment: the idle timeout was reset less than a second before, TTL 15 s",
     );
     assert.equal(
       saysAfterStart(observe("use", 5, 12, { ...use, deadline: 17_000 })),
-      "POST /increment: TTL 12 s; the absolute timeout comes first",
+      "POST /increment: the idle timeout is reset, TTL 12 s; the absolute timeout comes first",
     );
     assert.equal(
       saysAfterStart(observe("ttl", 5, 60, { request: "POST /ttl", idleTimeout: 60_000 })),
