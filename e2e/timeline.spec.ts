@@ -4,7 +4,7 @@ import { expect, field, marks, peeks, said, secondsLeft, test } from "./fixtures
 /** The points of the TTL's line, newest session, in pixels. */
 const pointsOf = (page: Page) =>
   page
-    .locator("#timeline .line")
+    .locator("#timeline polyline.line")
     .last()
     .evaluate((line) => Array.from((line as SVGPolylineElement).points, ({ x, y }) => ({ x, y })));
 
