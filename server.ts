@@ -4,7 +4,7 @@
 import { once } from "node:events";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { createDemoServer } from "./demo/http/server.ts";
+import { createDemoServer } from "./demo/http/demo-server.ts";
 import { parseOptions, usage } from "./demo/options.ts";
 import { openRedis } from "./demo/redis/connect.ts";
 import { checkHealth } from "./demo/redis/health.ts";

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { after } from "node:test";
-import { createDemoServer } from "../demo/http/server.ts";
+import { createDemoServer } from "../demo/http/demo-server.ts";
 import { OutageLog } from "../demo/redis/outage-log.ts";
 import { Browser } from "./browser.ts";
 import { openRedis } from "./redis-connection.ts";

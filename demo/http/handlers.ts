@@ -1,9 +1,9 @@
 import { isSessionId, RedisUnavailableError } from "../../session-store.ts";
 import { SessionRevokedError } from "../../user-sessions.ts";
-import { listDevices } from "../devices.ts";
+import { listDevices } from "../session-list.ts";
 import type { Notice } from "../page/notices.ts";
 import type { Page } from "../page/render.ts";
-import { MAX_DEVICES, type PageState } from "../page/view-model.ts";
+import { MAX_DEVICES, type PageState } from "../page/session-view.ts";
 import type { Redis } from "../redis/connect.ts";
 import { checkHealth } from "../redis/health.ts";
 import type { DemoSession } from "../store.ts";

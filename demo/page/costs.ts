@@ -1,5 +1,5 @@
 import type { LoggedCommand } from "../redis/command-log.ts";
-import { scriptSteps, type ScriptStep } from "./script-steps.ts";
+import { scriptSteps, type ScriptStep } from "./lua-steps.ts";
 
 /** A request's Redis commands. */
 export interface RequestCost {

@@ -1,10 +1,11 @@
-import { DEFAULT_ROUNDS, type RaceResult, type RoundHistory, WORK_MS } from "../race-lab/race-lab.ts";
+import { DEFAULT_ROUNDS, MAX_ROUNDS, type RaceResult, type RoundHistory, WORK_MS } from "../race-lab/race-lab.ts";
 import { formField, type FormField, type Mistake } from "./form-field.ts";
 
 /** The values of `views/race.ejs`. */
 export interface RaceView {
   workMs: number;
   rounds: FormField;
+  maxRounds: number;
   /** The rounds that were run; undefined before a race. */
   roundsRun: number | undefined;
   ways: RaceWay[];
@@ -42,6 +43,7 @@ export function createRaceView(
   return {
     workMs: WORK_MS,
     rounds: formField("rounds", typedRounds ?? race?.rounds ?? DEFAULT_ROUNDS, mistake),
+    maxRounds: MAX_ROUNDS,
     roundsRun: race?.rounds,
     ways: [
       {

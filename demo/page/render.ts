@@ -3,8 +3,8 @@ import { hostname } from "node:os";
 import ejs from "ejs";
 import { type Asset, viewPath } from "./assets.ts";
 import { createRaceView } from "./race-view.ts";
-import { createScriptView } from "./script-page.ts";
-import { createSessionView, type PageSettings, type PageState } from "./view-model.ts";
+import { createScriptView } from "./lua-page.ts";
+import { createSessionView, type PageSettings, type PageState } from "./session-view.ts";
 
 /** What to do after an error that has a page of its own. */
 const ADVICE: Record<number, string> = {
@@ -41,8 +41,7 @@ export function createPage(settings: PageSettings, assets: Asset[]): Page {
       const raceLab = hasRace ? render("race.ejs", raceView) : raceLabBeforeARace;
       return documentWith(`<main>${session}${raceLab}</main>`, port);
     },
-    renderScript: (operation, port) =>
-      documentWith(render("script.ejs", { urls, ...createScriptView(operation) }), port),
+    renderScript: (operation, port) => documentWith(render("lua.ejs", { urls, ...createScriptView(operation) }), port),
     renderError(status, message, port) {
       const advice = ADVICE[status] ?? "Nothing was changed. Go back and try something else.";
       return documentWith(render("error.ejs", { status, message, advice }), port);
@@ -57,7 +56,7 @@ const TEMPLATES = [
   "devices.ejs",
   "costs.ejs",
   "race.ejs",
-  "script.ejs",
+  "lua.ejs",
   "error.ejs",
 ];
 

@@ -1,6 +1,6 @@
 import { performance } from "node:perf_hooks";
 import type { RedisScripting } from "../../session-store.ts";
-import { describeScriptCall, type ScriptCall } from "./script-call.ts";
+import { describeScriptCall, type ScriptCall } from "./lua-call.ts";
 
 /** A Redis command that a request sent, as the page shows it. */
 export interface LoggedCommand extends ScriptCall {

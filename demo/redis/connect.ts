@@ -1,12 +1,12 @@
 /**
  * Start here to read how the demo connects to Redis. There is a file for each kind of Redis: `single.ts`, `cluster.ts`,
- * `sentinel.ts`, `private.ts`. The watchdog is in `monitored-connection.ts`.
+ * `sentinel.ts`, `private.ts`. `watchdog.ts` replaces a connection that fails.
  */
 import { RedisUnavailableError } from "../../session-store.ts";
 import { connectCluster } from "./cluster.ts";
 import type { RedisCommands, RedisConnection } from "./connection.ts";
 import { cannotConnect, describeError } from "./errors.ts";
-import { MonitoredConnection } from "./monitored-connection.ts";
+import { MonitoredConnection } from "./watchdog.ts";
 import { startPrivateRedis } from "./private.ts";
 import { connectSentinel, Sentinels } from "./sentinel.ts";
 import { connectSingle } from "./single.ts";

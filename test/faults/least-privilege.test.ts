@@ -3,7 +3,7 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { after, describe, test } from "node:test";
 import { createClient } from "redis";
-import { createDemoServer } from "../../demo/http/server.ts";
+import { createDemoServer } from "../../demo/http/demo-server.ts";
 import { OutageLog } from "../../demo/redis/outage-log.ts";
 import { openRedis } from "../../demo/redis/connect.ts";
 import { RedisSessionStore } from "../../session-store.ts";

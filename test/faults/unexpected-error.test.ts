@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
-import { createDemoServer } from "../../demo/http/server.ts";
+import { createDemoServer } from "../../demo/http/demo-server.ts";
 import { openRedis } from "../../demo/redis/connect.ts";
 import { OutageLog } from "../../demo/redis/outage-log.ts";
 import { Browser } from "../browser.ts";

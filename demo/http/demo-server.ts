@@ -10,7 +10,7 @@ import { createSequentialServer } from "./sequential-server.ts";
 import { ErrorReplies } from "./error-reply.ts";
 import { FlashCookie } from "./flash.ts";
 import { Handlers } from "./handlers.ts";
-import { assertHost } from "./host.ts";
+import { assertHost } from "./host-header.ts";
 import type { Reply } from "./reply.ts";
 import { RaceHandlers } from "./race-handlers.ts";
 import { Router } from "./router.ts";

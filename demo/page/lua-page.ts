@@ -1,7 +1,7 @@
 import { SESSION_SCRIPT } from "../../session-store.ts";
-import { isOperation, type Operation, OPERATIONS, type ScriptStep, scriptSteps } from "./script-steps.ts";
+import { isOperation, type Operation, OPERATIONS, type ScriptStep, scriptSteps } from "./lua-steps.ts";
 
-/** The values of `views/script.ejs`. */
+/** The values of `views/lua.ejs`. */
 export interface ScriptView {
   operations: { name: string; method: string; isChosen: boolean }[];
   lines: ScriptLine[];

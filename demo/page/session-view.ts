@@ -1,4 +1,4 @@
-import type { Device } from "../devices.ts";
+import type { Device } from "../session-list.ts";
 import type { RaceResult } from "../race-lab/race-lab.ts";
 import type { DemoSession, KeyClock } from "../store.ts";
 import { type Cost, costOf, type RequestCost, type TimeLeft } from "./costs.ts";
