@@ -13,6 +13,8 @@ const FIRST_PEEK_MS = 100;
 const RETRY_END_MS = 100;
 /** Between what Redis says and what the page shows, apart from the rounding of the TTL to whole seconds. */
 const CLOCK_TOLERANCE_MS = 250;
+/** A smaller move of the expiry may be a reply that was shown late. */
+const MOVED_MS = 1000;
 const MAX_COSTS = 6;
 
 /** @typedef {import("./timeline.js").Observation} Observation */
@@ -135,7 +137,7 @@ function begin() {
  */
 function observe({ kind, request }) {
   const last = chart?.timeline.events.at(-1);
-  const wasMoved = last?.kind !== "end" && Math.abs(expiresAt() - (last?.expiresAt ?? 0)) > CLOCK_TOLERANCE_MS;
+  const wasMoved = last?.kind !== "end" && Math.abs(expiresAt() - (last?.expiresAt ?? 0)) > MOVED_MS;
   chart?.timeline.record({
     kind: kind === "peek" && wasMoved ? "elsewhere" : kind,
     request,
