@@ -407,8 +407,9 @@ function showWhetherItReads() {
 
 /** To a screen reader: what came of a click, or the end of the session. Not what a peek found: that would be chatter. */
 function announce() {
-  const news = document.querySelector(".mistake") ?? document.querySelector(".news:not([hidden])");
-  byId("status").textContent = news?.textContent?.trim().replaceAll(/\s+/g, " ") ?? "";
+  const selector = document.querySelector(".mistake") ? ".mistake" : ".news:not([hidden])";
+  const news = /** @type {HTMLElement | null} */ (document.querySelector(selector));
+  byId("status").textContent = news?.innerText.trim().replaceAll(/\s+/g, " ") ?? "";
 }
 
 /**
@@ -427,7 +428,7 @@ function keepCosts(newMain, oldMain, { request, kind }) {
     newest.dataset["reads"] = String(reads);
     newest
       .querySelector("strong")
-      ?.append(reads === 1 ? ", read by the switch" : `, read by the switch ${reads} times`);
+      ?.append(reads === 1 ? ", read by the switch" : `, read by the switch ${reads} times, each`);
     if (reads > 1) older.shift();
   }
   if (newest) for (const each of older) each.querySelector("details")?.removeAttribute("open");

@@ -159,7 +159,7 @@ export function labelOf(event, before) {
     start: `the session starts, TTL ${formatSeconds(isCapped(event) ? left : idleTimeout)}`,
     ttl: `the idle timeout is now ${formatSeconds(idleTimeout)}`,
     rotate: `a new session ID, ${now}`,
-    peek: `only a peek, the TTL stays at ${formatSeconds(left)}`,
+    peek: `a peek, which resets nothing, TTL ${formatSeconds(left)}`,
     elsewhere: `something else than this page moved the TTL to ${formatSeconds(left)}`,
     reset: `the idle timeout is reset, ${now}`,
     use: isCapped(event) ? now : `the idle timeout was reset less than a second before, ${now}`,

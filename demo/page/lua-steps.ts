@@ -136,7 +136,7 @@ const STEPS_OF: Record<Operation, (args: string[], idleTtl: number | undefined) 
     CHECK,
     { command: `HSET session_ttl ${ttl}`, why: "this session's own idle timeout", source: use('"session_ttl", ttl)') },
     { ...ASK_TIME_LEFT, why: "does the key expire? A change of the timeout resets it in any case" },
-    ...resetSteps(Number(ttl)),
+    ...resetSteps(ttl === "" ? undefined : Number(ttl)),
   ],
   take: () => [
     READ_ALL,

@@ -183,7 +183,7 @@ describe("the timeline", () => {
     );
     assert.equal(
       saysAfterStart(observe("peek", 5, 10, { request: "GET /session?refresh=false" })),
-      "GET /session?refresh=false: only a peek, the TTL stays at 10 s",
+      "GET /session?refresh=false: a peek, which resets nothing, TTL 10 s",
     );
   });
 
