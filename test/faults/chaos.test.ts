@@ -8,7 +8,7 @@ import { type SpawnedRedis, spawnRedis } from "../redis-process.ts";
 import { until } from "../wait.ts";
 
 const SEED = Number(process.env["CHAOS_SEED"] ?? Date.now() % 1_000_000);
-const DURATION_MS = process.env["FULL"] === "1" ? 60_000 : 10_000;
+const DURATION_MS = process.env["FULL"] === "1" ? 60_000 : 6000;
 const CLIENTS = 20;
 const RECOVERY_LIMIT_MS = 5000; // about a second each is promised, and the rest is for a busy machine
 const REPLY_LIMIT_MS = 5000;
