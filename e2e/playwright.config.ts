@@ -5,7 +5,7 @@ export default defineConfig({
   outputDir: "../test-results",
   fullyParallel: true,
   forbidOnly: Boolean(process.env["CI"]),
-  workers: 3,
+  workers: 4,
   timeout: 300_000, // guards against hanging, as does the limit of each expectation: the machine may be busy
   expect: { timeout: 60_000 },
   use: {
