@@ -1,5 +1,5 @@
 import type { RedisCommands } from "../redis/connection.ts";
-import { type Hash, observe, type RaceSession, type StepRecord } from "./race-session.ts";
+import { type Hash, heldInWords, observe, type RaceSession, type StepRecord } from "./race-session.ts";
 
 /**
  * A session kept with plain commands, as in the session store guide of the Redis documentation: HGETALL to read, then
@@ -30,7 +30,7 @@ export class PlainSession implements RaceSession {
   }
 
   async read(): Promise<StepRecord> {
-    const [fields, held] = await observe(this, this.#redis.hGetAll(this.#key));
+    const [fields, held] = await observe(this.#redis.hGetAll(this.#key), this.fields());
     const count = Object.keys(fields).length;
     const found = count > 0;
     const reply = found ? `${count} fields: the session is there` : "empty: no session";
@@ -38,7 +38,8 @@ export class PlainSession implements RaceSession {
   }
 
   async logout(): Promise<StepRecord> {
-    const [deleted, held] = await observe(this, this.remove());
+    const deleted = await this.remove();
+    const held = heldInWords(await this.fields()); // not sent along: on a cluster it could overtake the DEL
     const found = deleted === 1;
     const reply = found ? "1: deleted" : "0: there was none";
     return { step: "logout", calls: [{ call: "DEL key", reply, held }], found };
@@ -46,8 +47,8 @@ export class PlainSession implements RaceSession {
 
   async write(): Promise<StepRecord> {
     const fields = { page_views: "2", last_accessed_at: timestamp() };
-    const [added, heldAfterWrite] = await observe(this, this.#redis.hSet(this.#key, fields));
-    const [isSet, held] = await observe(this, this.#redis.pExpire(this.#key, this.#ttl * 1000));
+    const [added, heldAfterWrite] = await observe(this.#redis.hSet(this.#key, fields), this.fields());
+    const [isSet, held] = await observe(this.#redis.pExpire(this.#key, this.#ttl * 1000), this.fields());
     const addedReply = added === 0 ? "0 new fields: the session was there" : `${added} new fields: the key was gone`;
     const calls = [
       { call: "HSET key page_views 2 …", reply: addedReply, held: heldAfterWrite },

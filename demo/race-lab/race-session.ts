@@ -22,12 +22,12 @@ export interface RaceSession extends Record<RaceStep, () => Promise<StepRecord>>
 export type Hash = Record<string, string>;
 
 /**
- * The reply to a call, and in words what the key held right after it. The HGETALL is sent after the reply, because on a
- * cluster node-redis may send two commands in another order. It changes nothing, so the race ends as without it.
+ * The reply to a call, and in words what the key held right after it. The call and then the HGETALL are sent at once, and
+ * Redis runs them in order, so the hash is what the call left. The HGETALL changes nothing, so the race ends as without it.
  */
-export async function observe<Reply>(session: RaceSession, call: Promise<Reply>): Promise<[Reply, string]> {
-  const reply = await call;
-  return [reply, heldInWords(await session.fields())];
+export async function observe<Reply>(call: Promise<Reply>, hash: Promise<Hash>): Promise<[Reply, string]> {
+  await Promise.allSettled([call, hash]); // nothing is under way any more when this rejects
+  return [await call, heldInWords(await hash)];
 }
 
 export function heldInWords(fields: Hash): string {

@@ -26,20 +26,20 @@ export class StoreSession implements RaceSession {
   }
 
   async read(): Promise<StepRecord> {
-    const [session, held] = await observe(this, this.#store.getSession(this.#id));
+    const [session, held] = await observe(this.#store.getSession(this.#id), this.fields());
     const found = session !== null;
     const reply = found ? "the session" : "null: no session";
     return { step: "read", calls: [{ call: "getSession(id)", reply, held }], found };
   }
 
   async logout(): Promise<StepRecord> {
-    const [found, held] = await observe(this, this.#store.deleteSession(this.#id));
+    const [found, held] = await observe(this.#store.deleteSession(this.#id), this.fields());
     const reply = found ? "true: deleted" : "false: there was none";
     return { step: "logout", calls: [{ call: "deleteSession(id)", reply, held }], found };
   }
 
   async write(): Promise<StepRecord> {
-    const [views, held] = await observe(this, this.#store.incrementField(this.#id, "page_views"));
+    const [views, held] = await observe(this.#store.incrementField(this.#id, "page_views"), this.fields());
     const found = views !== null;
     const reply = found ? String(views) : "null: no session, so nothing is written";
     return { step: "write", calls: [{ call: 'incrementField(id, "page_views")', reply, held }], found };
