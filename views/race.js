@@ -1,6 +1,6 @@
 /*
  * The race lab, step by step: each step runs in Redis when somebody asks for it, in the order that they choose. Many
- * rounds are run and counted without this script, which only scrolls to their result.
+ * rounds are run and counted without this script, which then begins the steps anew and scrolls to the result.
  */
 
 /**

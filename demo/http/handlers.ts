@@ -148,8 +148,8 @@ export class Handlers {
   }
 
   /**
-   * Waits for the operation; null or false means that the session is gone. A browser is then redirected to the page. A
-   * program gets the session as JSON, which is read while the operation runs: Redis runs both in order.
+   * Waits for the operation; null or false means that the session is gone, which is a 401. Else a browser is redirected to
+   * the page, and a program gets the session as JSON. Its read is sent along with the operation: Redis runs both in order.
    */
   async #reply<Result>(
     context: RequestContext,

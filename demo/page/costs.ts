@@ -95,19 +95,19 @@ const CLOCK_STEPS = [
 ];
 
 /** What the steps on the list of a user's sessions are for, a sorted set with a script of its own. */
-const LIST_NOTES: Record<string, string> = {
-  add: "Adds the new ID to the list of the user's sessions, before there is a session.",
-  confirm: "Is the ID still in the list? If not, the user's sessions were all ended in the meantime.",
-  list: "Which sessions does this user have?",
-  mark: "Marks the other sessions of this user, so that no rotation saves one.",
-  prune: "Removes entries of sessions that are gone.",
-  remove: "Removes the session from the list of its user.",
-};
+const LIST_NOTES = new Map([
+  ["add", "Adds the new ID to the list of the user's sessions, before there is a session."],
+  ["confirm", "Is the ID still in the list? If not, the user's sessions were all ended in the meantime."],
+  ["list", "Which sessions does this user have?"],
+  ["mark", "Marks the other sessions of this user, so that no rotation saves one."],
+  ["prune", "Removes entries of sessions that are gone."],
+  ["remove", "Removes the session from the list of its user."],
+]);
 
 function noteOn({ operation, outcome, roundTrip }: LoggedCommand, previous: LoggedCommand | undefined): string {
   if (outcome === "not cached")
     return "Redis had not cached the script yet and refused, so EVAL sends the script along.";
   if (outcome === "refused") return "Redis refused this command.";
   const together = previous?.roundTrip === roundTrip ? "Sent together with the one above: one round trip." : "";
-  return `${LIST_NOTES[operation] ?? ""} ${together}`.trim();
+  return `${LIST_NOTES.get(operation) ?? ""} ${together}`.trim();
 }

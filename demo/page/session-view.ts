@@ -144,7 +144,7 @@ export interface SessionView {
   key: string;
   /** What Redis holds, or why it holds nothing. */
   aboutRedis: string;
-  /** Without a session, those that it will have. */
+  /** If the browser has no cookie, those that a session will have. */
   fields: FieldView[];
   clocks: Clock[];
   devices: DevicesView | undefined;
@@ -222,11 +222,11 @@ const COOKIE_ATTRIBUTES = [
 const SECURE_COOKIE_ATTRIBUTES = [{ text: "Secure", about: "it is sent over HTTPS only" }, ...COOKIE_ATTRIBUTES];
 
 /** What each field of the hash is for, where its name and its value do not say it. */
-const ABOUT_FIELDS: Record<string, string> = {
-  session_ttl: "idle timeout in seconds",
-  session_deadline: "absolute timeout:",
-  session_user: "for the list of this user's sessions",
-};
+const ABOUT_FIELDS = new Map([
+  ["session_ttl", "idle timeout in seconds"],
+  ["session_deadline", "absolute timeout:"],
+  ["session_user", "for the list of this user's sessions"],
+]); // not an object: a field may be named `constructor`
 
 const FIELDS_TO_COME: FieldView[] = [
   { name: "session_ttl", value: "", about: "idle timeout: how long Redis keeps it unused" },
@@ -238,16 +238,24 @@ const FIELDS_TO_COME: FieldView[] = [
 ];
 
 function fieldsOf(session: DemoSession | null): FieldView[] {
-  return Object.entries((session ?? {}) as Record<string, string>)
+  if (session === null) return [];
+  const deadline = deadlineOf(session);
+  return Object.entries(session as Record<string, string>)
     .filter(([name]) => name !== "ttl")
     .map(([name, value]) => {
-      const time = name === "session_deadline" ? dateOf(Number(value)) : "";
-      return { name, value, about: ABOUT_FIELDS[name] ?? "", time };
+      const time = name === "session_deadline" && deadline !== undefined ? dateOf(deadline) : "";
+      return { name, value, about: ABOUT_FIELDS.get(name) ?? "", time };
     });
 }
 
+/** Unix time in milliseconds; undefined if another program wrote what is no time. The next reset repairs it. */
+function deadlineOf({ session_deadline }: DemoSession): number | undefined {
+  const time = new Date(Number(session_deadline) * 1000).getTime();
+  return Number.isNaN(time) ? undefined : time;
+}
+
 /** `2026-04-08T12:34:56Z`, as the store writes times. */
-const dateOf = (unixTime: number) => `${new Date(unixTime * 1000).toISOString().slice(0, -5)}Z`;
+const dateOf = (time: number) => `${new Date(time).toISOString().slice(0, -5)}Z`;
 
 function newsOf({ sessionId, notice, mistake }: PageState, session: DemoSession | null): News[] {
   if (mistake !== undefined && mistake.field === undefined) {
@@ -306,7 +314,7 @@ function durationText(seconds: number): string {
 function clocksOf(session: DemoSession, clock: KeyClock): Clock[] {
   const { left, now } = clock;
   const idleTimeout = Number(session.session_ttl) * 1000;
-  const deadline = Number(session.session_deadline) * 1000;
+  const deadline = deadlineOf(session) ?? now + left;
   const sinceAccess = now - Date.parse(session.last_accessed_at);
   const idleLeft = isCapped(session, clock) ? Math.min(Math.max(left, idleTimeout - sinceAccess), idleTimeout) : left;
   const absoluteLeft = deadline - now;

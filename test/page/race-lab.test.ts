@@ -62,6 +62,7 @@ describe("the race lab", () => {
     assert.ok(read.plain.found && read.store.found);
     const logout = await lab.takeStep("logout", id);
     assert.deepEqual([logout.plain.fields, logout.store.fields], [{}, {}]);
+    assert.deepEqual([logout.plain.calls[0]?.held, logout.store.calls[0]?.held], ["no key", "no key"]);
     const write = await lab.takeStep("write", id);
     assert.equal(write.plain.fields["page_views"], "2");
     assert.deepEqual([write.store.found, write.store.fields], [false, {}]);

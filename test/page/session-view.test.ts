@@ -89,10 +89,46 @@ describe("the clocks", () => {
     });
   }
 
+  for (const session_deadline of ["text", "1e300"]) {
+    test(`end with the key if another program wrote a deadline that is no time: ${session_deadline}`, () => {
+      const live = state({ at: 10, idle: 3 });
+      const session = { ...live.session!, session_deadline };
+      const lefts = clocksOf({ ...live, session }).map(([, left]) => left);
+      assert.deepEqual(lefts, [57_000, 57_000]);
+    });
+  }
+
   test("are none for a session that expired while it was read", () => {
     const { state: shown, clocks, fields } = createSessionView(SETTINGS, state({ left: -2 }));
     assert.deepEqual([shown, clocks, fields], ["ended", [], []]);
   });
+});
+
+/** Finds what the page shows of a field, in a session with these fields too. */
+function fieldFinder(session: Record<string, string>) {
+  const live = state();
+  const { fields } = createSessionView(SETTINGS, { ...live, session: Object.assign(live.session!, session) });
+  return (name: string) => fields.find((field) => field.name === name);
+}
+
+describe("the fields", () => {
+  test("say what they are for, and when the absolute timeout is", () => {
+    const field = fieldFinder({});
+    assert.equal(field("session_ttl")?.about, "idle timeout in seconds");
+    assert.equal(field("session_deadline")?.time, "2026-04-08T12:16:40Z");
+    assert.ok(!field("ttl"));
+  });
+
+  test("may have any name", () => {
+    const field = fieldFinder(Object.fromEntries(["constructor", "toString"].map((name) => [name, "text"])));
+    assert.deepEqual([field("constructor")?.about, field("toString")?.about], ["", ""]);
+  });
+
+  for (const session_deadline of ["text", "1e300"]) {
+    test(`may hold what is no time: a deadline of ${session_deadline}`, () => {
+      assert.equal(fieldFinder({ session_deadline })("session_deadline")?.time, "");
+    });
+  }
 });
 
 describe("the form", () => {
