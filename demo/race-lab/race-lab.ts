@@ -126,8 +126,12 @@ export class RaceLab {
 
   async #runRound(): Promise<PlainAndStore<RoundHistory>> {
     const { plain, store } = await this.#createSessions();
-    const logoutAfter = Math.random() * WORK_MS;
-    const [plainRound, storeRound] = await waitForAll([race(plain, logoutAfter), race(store, logoutAfter)]);
+    const workDone = sleep(WORK_MS);
+    const logoutDue = sleep(Math.random() * WORK_MS);
+    const [plainRound, storeRound] = await waitForAll([
+      race(plain, workDone, logoutDue),
+      race(store, workDone, logoutDue),
+    ]);
     return { plain: plainRound!, store: storeRound! };
   }
 
@@ -155,17 +159,17 @@ async function takeStep(session: RaceSession, step: RaceStep): Promise<TakenStep
   return { ...record, fields: await session.fields() };
 }
 
-/** The request and the log-out at the same time, and what is left then. */
-async function race(session: RaceSession, logoutAfter: number): Promise<RoundHistory> {
+/** Runs the request and the log-out at the same time. The two promises tell when to write and when to log out. */
+async function race(session: RaceSession, workDone: Promise<void>, logoutDue: Promise<void>): Promise<RoundHistory> {
   const steps: StepRecord[] = [];
   async function request(): Promise<void> {
     const read = await session.read();
     steps.push(read);
-    await sleep(WORK_MS);
+    await workDone;
     if (read.found) steps.push(await session.write());
   }
   async function logOut(): Promise<void> {
-    await sleep(logoutAfter);
+    await logoutDue;
     steps.push(await session.logout());
   }
   await waitForAll([request(), logOut()]);

@@ -42,9 +42,7 @@ describe("the race lab", () => {
     const { lab } = openLab();
     const { history } = await lab.run(45);
     const afterLateWrite = "2 fields, page_views 2";
-    const [afterRead, afterLogout, ...afterWrite] = heldIn(history!.plain);
-    assert.deepEqual([afterRead, ...afterWrite], ["5 fields, page_views 1", afterLateWrite, afterLateWrite]);
-    assert.ok(["no key", afterLateWrite].includes(afterLogout!), afterLogout); // the write may come before the question
+    assert.deepEqual(heldIn(history!.plain), ["5 fields, page_views 1", "no key", afterLateWrite, afterLateWrite]);
     assert.deepEqual(heldIn(history!.store), ["6 fields, page_views 1", "no key", "no key"]);
   });
 
