@@ -130,7 +130,7 @@ describe("a client that pipelines as fast as it can", LIMITS, () => {
     };
     socket.on("drain", send);
     send();
-    const statuses = await visitUntil(sleep(4000));
+    const statuses = await visitUntil(sleep(2000));
     assert.deepEqual(
       statuses.filter((status) => status !== 200),
       [],
@@ -171,14 +171,14 @@ async function visitAndMeasureUntil(t: TestContext, before: number, isOver: Prom
 describe("clients that never read their replies", LIMITS, () => {
   const SHORTEST = "GET /session HTTP/1.1\r\nHost:\r\n\r\n";
 
-  for (const [kind, request] of [
-    ["pages", PAGE],
-    ["JSON, in the shortest requests", SHORTEST],
+  for (const [count, kind, request] of [
+    [50, "pages", PAGE],
+    [15, "JSON, in the shortest requests", SHORTEST], // with 50, the buffers of the operating system are full only after 12 s
   ] as const) {
-    test(`are disconnected, use little memory and keep nobody from being served: 50 that ask for ${kind}`, async (t) => {
+    test(`are disconnected, use little memory and keep nobody from being served: ${count} that ask for ${kind}`, async (t) => {
       for (let i = 0; i < 10; i++) await repliesTo(t, request.repeat(200) + LAST); // the heap grows to its usual size
       const before = await memoryOfServer();
-      const sockets = openUnreading(t, 50, request);
+      const sockets = openUnreading(t, count, request);
       const start = performance.now();
       const allClosed = Promise.all(sockets.map((socket) => new Promise((resolve) => socket.once("close", resolve))));
       await visitAndMeasureUntil(t, before, Promise.race([allClosed, sleep(150_000, undefined, { ref: false })]));
