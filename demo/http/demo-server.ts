@@ -55,7 +55,8 @@ export function createDemoServer(options: DemoServerOptions): Server {
   const errorReplies = new ErrorReplies({ page, outages });
 
   // Node would refuse a request without a Host by itself, without the headers that every reply has.
-  const serverOptions = { ...TIME_LIMITS, requireHostHeader: false };
+  // And of two Host headers it would show the first one, but a proxy in front may have used the second one.
+  const serverOptions = { ...TIME_LIMITS, requireHostHeader: false, joinDuplicateHeaders: true };
   return createSequentialServer(serverOptions, respond).on("clientError", replyToClientError);
 
   async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -68,6 +68,7 @@ export class Handlers {
     const session = await store.getSession(sessionId, { refreshTtl: refreshesTtl(context) });
     if (sessionId === undefined || session === null) return jsonReply({ authenticated: false, session: null });
     const json = toJson(sessionId, session);
+    if (!asksForDevices(context)) return jsonReply(json);
     const devices = await this.#devicesOf(context, session);
     return jsonReply(Array.isArray(devices) ? { ...json, sessions: devices.slice(0, MAX_DEVICES) } : json);
   }
@@ -199,11 +200,9 @@ export class Handlers {
   }
 
   /** Read only if the request asks for them, because that takes two more round trips. */
-  async #devicesOf(
-    { store, sessionId = "", query }: RequestContext,
-    session: DemoSession | null,
-  ): Promise<PageState["devices"]> {
-    if (session === null || query.get("sessions") !== "true") return "unread";
+  async #devicesOf(context: RequestContext, session: DemoSession | null): Promise<PageState["devices"]> {
+    if (session === null || !asksForDevices(context)) return "unread";
+    const { store, sessionId = "" } = context;
     return listDevices(store, sessionId, session.session_user, MAX_DEVICES + 1).catch((error: unknown) => {
       if (error instanceof RedisUnavailableError) return "unavailable"; // on a cluster, the session may still be there
       throw error;
@@ -257,4 +256,5 @@ function throwIncrementError(error: unknown): never {
 
 const isGone = (result: unknown) => result === null || result === false;
 const sessionExpired = () => new HttpError(401, "Session expired");
+const asksForDevices = ({ query }: RequestContext) => query.get("sessions") === "true";
 const refreshesTtl = ({ query }: RequestContext) => query.get("refresh") !== "false";

@@ -44,8 +44,8 @@ export function createRequestContext(
   return {
     method,
     path,
-    query: new URLSearchParams(query),
-    form: NO_FORM,
+    query: query === undefined ? NO_PARAMETERS : new URLSearchParams(query),
+    form: NO_PARAMETERS,
     sessionId: sessionCookie.read(headers.cookie),
     wantsHtml: log !== undefined,
     flash: log && flashCookie.read(headers.cookie),
@@ -55,6 +55,6 @@ export function createRequestContext(
   };
 }
 
-const NO_FORM = new URLSearchParams();
+const NO_PARAMETERS = new URLSearchParams();
 
 export const wantsHtml = ({ headers }: IncomingMessage) => headers.accept?.includes("text/html") ?? false;
