@@ -48,6 +48,7 @@ const SYMBOLS = {
 /** @typedef {{ kind: "end", at: number, cause: string }} End */
 /** @typedef {Observation | End} Event */
 /** @typedef {[x: number, y: number]} Point */
+/** @typedef {{ event: Event, x: number, y: number, symbol: string, label: string }} Mark */
 
 /** What happened in the last two minutes, the oldest first. */
 export class Timeline {
@@ -238,7 +239,7 @@ export class TimelineChart {
   /**
    * A mark stays the same element from one picture to the next, so that it keeps the focus.
    *
-   * @param {ReturnType<typeof drawTimeline>["marks"]} marks
+   * @param {Mark[]} marks
    */
   #drawMarks(marks) {
     const old = new Map(this.#markOf);
