@@ -161,21 +161,25 @@ async function takeStep(session: RaceSession, step: RaceStep): Promise<TakenStep
 
 /** Runs the request and the log-out at the same time. The two promises tell when to write and when to log out. */
 async function race(session: RaceSession, workDone: Promise<void>, logoutDue: Promise<void>): Promise<RoundHistory> {
-  const steps: StepRecord[] = [];
+  const steps: Promise<StepRecord>[] = []; // in the order in which they are sent
+  function take(step: RaceStep): Promise<StepRecord> {
+    const record = session[step]();
+    steps.push(record);
+    return record;
+  }
   async function request(): Promise<void> {
-    const read = await session.read();
-    steps.push(read);
+    const { found } = await take("read");
     await workDone;
-    if (read.found) steps.push(await session.write());
+    if (found) await take("write");
   }
   async function logOut(): Promise<void> {
     await logoutDue;
-    steps.push(await session.logout());
+    await take("logout");
   }
   await waitForAll([request(), logOut()]);
   const fields = await session.fields();
   await session.remove();
-  return { steps, fields };
+  return { steps: await Promise.all(steps), fields };
 }
 
 /** Like `Promise.all`, but rejects only when nothing is under way any more: no round outlives its run. */
