@@ -11,6 +11,12 @@ import { until } from "./wait.ts";
 
 const READY_LIMIT_MS = 30_000;
 
+/**
+ * Options of a Redis that keeps its data when it is killed: it writes to its file before each reply. It does not wait for
+ * the disk, which can take more than a second on a busy machine, because the machine goes on.
+ */
+export const DURABLE = ["--appendonly", "yes", "--appendfsync", "no"];
+
 /** A redis-server of the test's own, to hang, to kill and to start again on the same port. */
 export interface SpawnedRedis {
   port: number;

@@ -7,15 +7,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Browser, type Reply } from "../browser.ts";
 import { spawnExample } from "../demo-process.ts";
 import type { Lifetime } from "../child-process.ts";
-import { spawnRedis } from "../redis-process.ts";
+import { DURABLE, spawnRedis } from "../redis-process.ts";
 import { until } from "../wait.ts";
 
 const ANDREW = { username: "andrew", password: "secret" };
 const REQUEST_EVERY_MS = 50; // 20 requests a second
 const RECOVERY_LIMIT_MS = 30_000;
 
-/** It keeps its data when it is killed. */
-const redis = await spawnRedis({ after }, ["--appendonly", "yes", "--appendfsync", "always"]);
+const redis = await spawnRedis({ after }, DURABLE);
 const REDIS_URL = `redis://127.0.0.1:${redis.port}`;
 
 for (const framework of ["express", "fastify", "hono"]) {

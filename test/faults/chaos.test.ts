@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import * as fc from "fast-check";
 import { Browser, type Reply } from "../browser.ts";
 import { spawnServerWith } from "../demo-process.ts";
-import { type SpawnedRedis, spawnRedis } from "../redis-process.ts";
+import { DURABLE, type SpawnedRedis, spawnRedis } from "../redis-process.ts";
 import { until } from "../wait.ts";
 
 const SEED = Number(process.env["CHAOS_SEED"] ?? Date.now() % 1_000_000);
@@ -174,7 +174,7 @@ test(
   { timeout: 300_000 },
   async (t) => {
     t.diagnostic(`seed ${SEED}: repeat it with CHAOS_SEED=${SEED}`);
-    const redis = await spawnRedis(t, ["--appendonly", "yes", "--appendfsync", "always"]);
+    const redis = await spawnRedis(t, DURABLE);
     const { server, url, browser } = await spawnServerWith(t, redis);
     const clients = Array.from({ length: CLIENTS }, (_, i) => new Client(url, `client-${i}`));
     const stopping = new AbortController();

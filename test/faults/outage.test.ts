@@ -6,12 +6,11 @@ import { Browser, type Reply } from "../browser.ts";
 import type { Lifetime } from "../child-process.ts";
 import { spawnServerWith } from "../demo-process.ts";
 import { parseReplies, sendRaw } from "../raw-http.ts";
-import { type SpawnedRedis, spawnRedis } from "../redis-process.ts";
+import { DURABLE, type SpawnedRedis, spawnRedis } from "../redis-process.ts";
 import { until } from "../wait.ts";
 
 const PASSWORD = "s3cret";
 const USER = ["--user", "demo", "on", `>${PASSWORD}`, "~*", "&*", "+@all"];
-const DURABLE = ["--appendonly", "yes", "--appendfsync", "always"];
 const AT_ONCE = { concurrency: 6, timeout: 300_000 };
 const PATIENCE_MS = 5000; // about a second is promised, and the rest is for a busy machine
 

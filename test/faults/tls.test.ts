@@ -8,14 +8,13 @@ import { generate } from "selfsigned";
 import { Browser } from "../browser.ts";
 import type { Lifetime } from "../child-process.ts";
 import { spawnServer } from "../demo-process.ts";
-import { askRedis, spawnRedis } from "../redis-process.ts";
+import { askRedis, DURABLE, spawnRedis } from "../redis-process.ts";
 import { reservedPort } from "../reserved-port.ts";
 import { until } from "../wait.ts";
 import { spawnSentinel } from "../redis-sentinel.ts";
 
 const PASSWORD = "s3cret/+@:%";
 const DAY_MS = 86_400_000;
-const DURABLE = ["--appendonly", "yes", "--appendfsync", "always"];
 
 type AltName = { type: 2; value: string } | { type: 7; ip: string };
 type Certificate = Record<string, string>;
