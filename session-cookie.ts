@@ -61,12 +61,12 @@ export class SessionCookie {
     return readCookie(cookieHeader, this.name);
   }
 
-  /** Returns the `Set-Cookie` header that gives the browser a session ID. */
+  /** Returns the value of the `Set-Cookie` header that gives the browser a session ID. */
   set(id: string): string {
     return formatCookie(this.name, id, this.attributes);
   }
 
-  /** Returns the `Set-Cookie` header that makes the browser delete the cookie. */
+  /** Returns the value of the `Set-Cookie` header that makes the browser delete the cookie. */
   clear(): string {
     return formatCookie(this.name, "", { ...this.attributes, maxAge: 0 });
   }
@@ -185,7 +185,7 @@ export interface OriginHeaders {
 /**
  * Whether a page of another origin sent this request, also one of another subdomain. Check it for every request that
  * changes something, and reply with 403. `SameSite=Lax` is not enough: it only keeps the cookie from being sent along, and
- * a log-in needs no cookie, so another site could log your user in to an account of the attacker. Browsers send
+ * a log-in needs no cookie, so another site could log your user in to an account of the attacker (login CSRF). Browsers send
  * `Sec-Fetch-Site` over HTTPS and to localhost; over plain HTTP elsewhere, and if they are old, `Origin` only. A request
  * without either header comes from a program, not from a page in a browser.
  */

@@ -2,7 +2,7 @@
  * A session store for Redis in one file. It needs a connected `redis` client and nothing else.
  *
  * A session is a Redis hash, and its key always has an expiry. All fields below but `username` are reserved for the
- * store, and so is the name `ttl`: a session that was read has it.
+ * store, and so is the name `ttl`, which `getSession` adds to its result.
  *
  *     session:{id}
  *       session_ttl      = 1800                    idle timeout in seconds
@@ -87,12 +87,12 @@ export interface RedisSessionStoreOptions<Fields extends FieldTypes = TextFields
   fields?: Fields;
   /**
    * Keep only the SHA-256 digest of an ID in Redis, so that a copy of its data holds no usable cookie. Changing it
-   * signs everybody out. Default: false.
+   * logs everybody out. Default: false.
    */
   hashIds?: boolean;
   /**
    * Milliseconds within which every operation resolves or rejects, whatever Redis does. Default: 1000. If the event loop
-   * is blocked at that time, an operation gets up to 100 ms more once it is free, to read replies that have arrived.
+   * is blocked at that time, an operation gets up to 100 ms more after it, to read replies that have arrived.
    */
   timeoutMs?: number;
   /** The most bytes of field names and values in one write. The size of a session is not limited. Default: 4096. */
@@ -253,9 +253,8 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
    * succeeds.
    *
    * The two keys may live on two nodes of a cluster, so there are two steps: the old session is read and deleted, then
-   * the new one created. If Redis fails between them, the user has to log in again. Two IDs never open one session. An
-   * operation that was started with the old ID finds no session; do not clear the cookie for it, because it may hold the
-   * new ID by then.
+   * the new one created. If Redis fails between them, the user has to log in again. Two IDs never name one session. If an
+   * operation with the old ID finds no session, do not clear the cookie: the browser may already have the new ID.
    */
   async rotateSession(id: string | undefined, data = {} as SessionData<Fields>): Promise<string | null> {
     const newId = newSessionId();
@@ -285,7 +284,7 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
     return applyChanges(fields, this.encode(data));
   }
 
-  /** Writes a whole session. `false` if it is rotated and its deadline has passed. */
+  /** Writes a whole session. `false` if its deadline has passed, which can happen only in a rotation. */
   protected async create(
     id: string,
     fields: StoredFields,
@@ -421,7 +420,7 @@ export function defineScript(source: string): Script {
  * JavaScript, if there is no such session.
  *
  * One script for all operations keeps their order: if each had its own, one that is not cached would be sent again after
- * later ones had run. Redis' own clock alone decides when a session ends; `app_time` is stored for people.
+ * later ones had run. Redis' own clock decides when a session ends, never `app_time`.
  */
 export const SESSION_SCRIPT = defineScript(`
 local key, operation, app_time, absolute_ttl, call = KEYS[1], ARGV[1], ARGV[2], ARGV[3], redis.call
@@ -443,8 +442,8 @@ if operation == "create" then -- ARGV[4]: idle timeout, [5]: deadline, "" if the
   return 1
 end
 
--- No session, no write: this keeps a session dead once it is gone. A hash without a valid session_ttl, created_at and
--- last_accessed_at is no session. One HGETALL is cheaper than HMGET and HGETALL.
+-- No session, no write: this keeps a session dead once it is gone. A hash without created_at, last_accessed_at or a
+-- valid session_ttl is no session. One HGETALL is cheaper than HMGET and HGETALL.
 local fields, ttl, created, accessed, deadline
 if operation == "read" or operation == "peek" or operation == "take" then
   fields = call("HGETALL", key)
@@ -486,8 +485,8 @@ elseif operation == "delete" then -- ARGV[4]: if given, the user to whom the ses
 end
 
 -- Reset the idle timeout at most once a second (every half second if it is one second), because a write costs more than
--- a read and goes to every replica. The time left shows when the last reset was, but not if the key expires at its
--- deadline, because a reset does not move that. Then last_accessed_at shows it.
+-- a read and goes to every replica. The time left shows when the last reset was. If the key expires at its deadline,
+-- which a reset does not move, last_accessed_at shows it.
 local idle, left = ttl * 1000, call("PTTL", key)
 local resets = operation == "set_ttl"
 if not resets and operation ~= "peek" and operation ~= "take" and left <= idle - (idle > 1000 and 1000 or 500) then

@@ -13,7 +13,7 @@
  * index and the session may be on two nodes, and no command spans both. So the session's own hash decides, and the index
  * is only a superset: it may name sessions that are gone (expired, or left by a crash). Whoever reads it checks each
  * session. A live session that is not in the index could not be seen or ended. This must never happen to a session whose
- * ID somebody has. Each of these rules prevents one way to it:
+ * ID somebody has. These rules prevent it, and the failure of a log-in or a rotation for no reason:
  *
  * - **Add the entry, create the session, confirm the entry.** If the session were created before its entry, an "end all"
  *   in between would miss the session. An "end all" after the entry was added and before the session is created removes
@@ -26,8 +26,8 @@
  *   no session gets away under a new ID while the old ones are being deleted.
  * - **Delete the session, then remove its entry.** If the process crashes or a node fails in between, the entry is still
  *   there, with its mark, and the next call ends what is left.
- * - **A list removes an entry only if its score is still the one that was read.** Otherwise its log-in has been confirmed
- *   in the meantime.
+ * - **A list removes an entry only if its score is still the one that was read.** If not, the entry has been confirmed or
+ *   marked in the meantime. (This matters only for an entry that is confirmed very late.)
  *
  * `test/users/protocol.test.ts` explores all interleavings of these steps, and shows what goes wrong without each rule.
  */
@@ -54,7 +54,7 @@ export interface NewSessionOptions extends SessionTimeouts {
 }
 
 export interface ListedSession<Fields extends FieldTypes = TextFields> {
-  /** Names the session, for `endSession`. It opens nothing: it is the SHA-256 digest of the ID, in base64url. */
+  /** Names the session, for `endSession`. It is no session ID: it is the SHA-256 digest of the ID, in base64url. */
   handle: string;
   session: Session<Fields>;
 }

@@ -26,17 +26,17 @@ const OPTIONS = {
   },
   "redis-cluster": {
     variable: "REDIS_CLUSTER",
-    describe: "Host and port, or the URL, name any node of a Redis Cluster",
+    describe: "Host and port, or the URL, are those of any node of a Redis Cluster",
     defaultDescription: "off",
   },
   "redis-sentinel": {
     variable: "REDIS_SENTINEL",
-    describe: "Host and port, or the URL, name any Sentinel of the master with this name",
+    describe: "Host and port, or the URL, are those of any Sentinel of the master with this name",
     defaultDescription: "none",
   },
   "absolute-ttl": {
     variable: "ABSOLUTE_TTL",
-    describe: "Seconds from the start of a session to its end, however active; the largest TTL",
+    describe: "Absolute timeout in seconds: a session ends then even if it is in use. No TTL is longer",
     defaultDescription: "2592000",
   },
   "secure-cookie": {
@@ -63,7 +63,7 @@ interface Setting {
 type Settings = (name: Name) => Setting | undefined;
 
 /**
- * An option on the command line comes before its environment variable. Throws a `StartError` that names the mistake. The
+ * An option on the command line takes precedence over its environment variable. Throws a `StartError` that names the mistake. The
  * error never contains the value of a Redis option: it may be a password, even where a password does not belong.
  */
 export function parseOptions(args: string[], environment: NodeJS.ProcessEnv): Options {

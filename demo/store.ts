@@ -4,7 +4,7 @@ import { UserSessions } from "../user-sessions.ts";
 export type DemoSession = Session;
 
 /**
- * What the demo chooses for its stores: that of the requests, that of the check during an outage, and one for each request
+ * The settings of the demo's stores: one for all requests, one for the check during an outage, and one for each request
  * whose commands are logged. A store opens no connection, so one more costs nothing.
  */
 export interface StoreSettings {

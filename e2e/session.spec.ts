@@ -40,7 +40,7 @@ test("shows a session expire, with nobody touching the page", async ({ page, con
   await expect(said(page, "Session expired.")).toBeVisible();
   expect(await redis.timeLeft(context)).toBeLessThan(0);
   await expect(page.getByRole("region", { name: "Redis" })).toContainText("No key");
-  await expect(page.getByRole("region", { name: "Your browser" })).toContainText("its ID opens nothing now");
+  await expect(page.getByRole("region", { name: "Your browser" })).toContainText("its ID is no longer valid");
   await expect(page.getByLabel("Username")).toHaveValue("Grace");
   await page.getByRole("button", { name: "Log in", exact: true }).click();
   await expect(field(page, "session_ttl")).toHaveText("2");

@@ -9,8 +9,8 @@ const DRAW_MS = 100;
 const CALM_DRAW_MS = 1000;
 /** Until the first peek after a page load, which brings the list of sessions. */
 const FIRST_PEEK_MS = 100;
-/** Redis may delete a key some milliseconds late, so the session is asked for again soon. */
-const RETRY_END_MS = 100;
+/** How long to wait after the end before asking for the session: Redis may delete a key some milliseconds late. */
+const RETRY_END_MS = 50;
 /** Between what Redis says and what the page shows, apart from the rounding of the TTL to whole seconds. */
 const CLOCK_TOLERANCE_MS = 250;
 /** A smaller move of the expiry may be a reply that was shown late. */
@@ -42,7 +42,7 @@ const END_CAUSES = {
 let ends = { idle: 0, absolute: 0 };
 /** When Redis was last asked and had the session. */
 let lastSeenAt = 0;
-/** Counts what was shown: a reply to a request that was sent before that is outdated. */
+/** Increases when the page shows something new. The reply to a request that was sent before is outdated then. */
 let generation = 0;
 let poll = new AbortController();
 /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -52,7 +52,7 @@ let isSending = false;
 /** Where the form of the last click is sent. */
 let clickedAction = "";
 
-/** The page of the script and error pages show nothing that changes, but that Redis is unavailable. */
+/** There is nothing to watch on the page of the script and on error pages, but for the one that says 503. */
 const isWatching = document.querySelector("#session, [data-status='503']") !== null;
 
 /** @param {string} id */
@@ -117,7 +117,7 @@ function keepFocus(change) {
   }
 }
 
-/** Takes over what the page shows now. */
+/** Starts the countdown and the peeks for what the page shows now. */
 function begin() {
   generation += 1;
   if (isLive()) {
@@ -175,7 +175,7 @@ function pollDelay() {
   if (isOutage() || !isLive()) return POLL_MS;
   if (listLink() !== null) return FIRST_PEEK_MS;
   const untilEnd = expiresAt() - performance.now();
-  return untilEnd < -POLL_MS ? POLL_MS : Math.min(Math.max(untilEnd, 0) + RETRY_END_MS / 2, POLL_MS);
+  return untilEnd < -POLL_MS ? POLL_MS : Math.min(Math.max(untilEnd, 0) + RETRY_END_MS, POLL_MS);
 }
 
 /** Asks what Redis holds, without using the session. Without a session to ask for, asks whether an outage is over. */
@@ -274,7 +274,7 @@ async function showNews(signal, isOutdated) {
 }
 
 /**
- * Shows the sessions of the user, and of those that are shown already the times.
+ * Shows the sessions of the user. If the list is the same, updates only the times.
  *
  * @param {ListedSession[] | undefined} sessions Undefined if Redis cannot list them.
  * @param {AbortSignal} signal
@@ -314,7 +314,7 @@ function showKeepingInput(newMain, cause) {
   show(newMain, cause);
 }
 
-/** The session is gone. The page brought along what to show then. */
+/** Shows the end of the session, from the template that came with the page. */
 function showEnd() {
   const reason = reasonOfEnd();
   const template = /** @type {HTMLTemplateElement} */ (byId("ended"));

@@ -17,7 +17,7 @@ const SVG = "http://www.w3.org/2000/svg";
 
 const circle = (/** @type {number} */ r) => `M${-r} 0A${r} ${r} 0 1 1 ${r} 0A${r} ${r} 0 1 1 ${-r} 0Z`;
 
-/** @type {Record<string, [path: string, meaning: string]>} The symbols in the order of the key. */
+/** @type {Record<string, [path: string, meaning: string]>} The symbols in the order of the legend. */
 const SYMBOLS = {
   start: ["M0 -8V8", "start"],
   reset: [circle(5), "idle timeout reset"],
@@ -177,7 +177,7 @@ export function formatSeconds(ms) {
   return `${seconds < 10 ? Number(seconds.toFixed(1)) : Math.ceil(seconds)} s`;
 }
 
-/** @param {number} value A tenth of a pixel is seen by nobody. */
+/** @param {number} value Rounded to a tenth of a pixel. */
 const round = (value) => Math.round(value * 10) / 10;
 
 /** Shows a timeline in a figure that holds an `svg`, and the lines `.summary`, `.legend` and `.reading`. */

@@ -32,9 +32,9 @@ const TIME_LIMITS = {
   requestTimeout: 10_000,
   connectionsCheckingInterval: 1000,
 };
-/** How long a client that has a reply already may go on sending its request: some read the reply only after that. */
-const REST_LIMIT_MS = 1000;
-/** How long a reply may wait for a client that does not read. The operating system takes the first ones all the same. */
+/** How long a client may go on sending its request after our reply. Some read the reply only when all is sent. */
+const REQUEST_END_LIMIT_MS = 1000;
+/** How long a reply may wait for a client that does not read. The buffers of the operating system take the first ones. */
 const UNREAD_LIMIT_MS = 5000;
 
 /** The demo's HTTP server, which does not listen yet. */
@@ -83,7 +83,7 @@ export function createDemoServer(options: DemoServerOptions): Server {
     if (stopping.aborted) allHeaders.push("Connection", "close");
     response.writeHead(status, allHeaders);
     if (request.complete) response.end(body);
-    else endAfterRest(request, response, body);
+    else endAfterRequest(request, response, body);
     const isTaken = request.socket.writableLength === 0; // by the operating system
     if (!isTaken) closeIfUnread(response);
   }
@@ -93,10 +93,10 @@ export function createDemoServer(options: DemoServerOptions): Server {
  * Sends a reply, and ends it only after the rest of the request. Otherwise Node could close the connection while the client
  * sends, and the client would get an error in place of the reply.
  */
-function endAfterRest(request: IncomingMessage, response: ServerResponse, body: Reply["body"]): void {
+function endAfterRequest(request: IncomingMessage, response: ServerResponse, body: Reply["body"]): void {
   response.write(body);
   request.on("end", () => response.end()).resume();
-  setTimeout(() => request.complete || request.destroy(), REST_LIMIT_MS).unref();
+  setTimeout(() => request.complete || request.destroy(), REQUEST_END_LIMIT_MS).unref();
 }
 
 function closeIfUnread(response: ServerResponse): void {

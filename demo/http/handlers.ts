@@ -73,7 +73,7 @@ export class Handlers {
     return jsonReply(Array.isArray(devices) ? { ...json, sessions: devices.slice(0, MAX_DEVICES) } : json);
   }
 
-  /** Runs a form's handler. If that throws an `HttpError`, a browser gets the page with the message, a program JSON. */
+  /** Runs a form's handler. If that throws an `HttpError`, a browser gets the page with the message, and a program gets JSON. */
   async handleForm(context: RequestContext, handler: Handler): Promise<Reply> {
     try {
       return await handler(context);
@@ -84,7 +84,7 @@ export class Handlers {
     }
   }
 
-  /** Deletes the session that the browser had before, after the new one has been created. */
+  /** Creates the new session, and then deletes the one that the browser had before. */
   async logIn(context: RequestContext): Promise<Reply> {
     const { store, form, sessionId } = context;
     const username = usernameIn(form);
@@ -150,7 +150,7 @@ export class Handlers {
 
   /**
    * Waits for the operation; null or false means that the session is gone, which is a 401. Else a browser is redirected to
-   * the page, and a program gets the session as JSON. Its read is sent along with the operation: Redis runs both in order.
+   * the page, and a program gets the session as JSON. That read is sent along with the operation: Redis runs both in order.
    */
   async #reply<Result>(
     context: RequestContext,
@@ -178,7 +178,7 @@ export class Handlers {
       isSessionId(sessionId) ? store.readClock(sessionId) : undefined,
     ]);
     const shownFlash = refreshTtl ? flash : undefined;
-    const cost = { request: `${method} ${path}`, commands: [...commands] }; // copied: the list below does not count
+    const cost = { request: `${method} ${path}`, commands: [...commands] }; // copied, so that the commands for the list below are not counted
     const state: PageState = {
       sessionId,
       key: sessionId === undefined ? undefined : store.keyOf(sessionId),

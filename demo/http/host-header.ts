@@ -8,7 +8,8 @@ interface HostOptions {
 }
 
 /**
- * Refuses a request that names no host or two of them, and, on a loopback address, one that names a host on the internet.
+ * Refuses a request that names no host (but for HTTP/1.0) or several. To a loopback address, also refuses one that names
+ * a host on the internet.
  *
  * The last check prevents DNS rebinding: a browser loads a page from evil.example, whose owner then lets this name resolve
  * to 127.0.0.1. For the browser, the page and this server are now the same origin. So the page could log in under any
@@ -16,7 +17,7 @@ interface HostOptions {
  * `Host: evil.example`. Therefore a request to a loopback address must name an IP address, `localhost`, or a name
  * without a dot, because no such name is in public DNS.
  *
- * With `--secure-cookie` any host is accepted, because a proxy that terminates TLS passes on its own. A page on
+ * With `--secure-cookie` any host is accepted, because a proxy that terminates TLS passes on its own host name. A page on
  * http://evil.example cannot have a session then: the browser keeps no `Secure` cookie that came over plain HTTP.
  */
 export function assertHost(request: IncomingMessage, { acceptsAnyHost }: HostOptions): void {

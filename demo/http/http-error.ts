@@ -5,7 +5,7 @@ interface HttpErrorOptions {
   field?: string;
 }
 
-/** An error reply: its status, and a sentence for the client. Thrown where the cause is found, sent by `error-reply.ts`. */
+/** An error reply: its status, and a sentence for the client. `error-reply.ts` makes the reply. */
 export class HttpError extends Error {
   readonly status: number;
   readonly headers: string[];

@@ -19,7 +19,7 @@ export interface CommandView {
   text: string;
   ms: string;
   note: string;
-  /** Whose lines the page of the script marks; empty if it has none. */
+  /** The operation that the link to the script names; empty for no link. */
   operation: string;
   steps: Pick<ScriptStep, "command" | "why" | "only">[];
 }
@@ -79,7 +79,7 @@ function commandView(
 export function withConditions(command: LoggedCommand, timeLeft: TimeLeft | undefined): LoggedCommand {
   const { operation, outcome, sentAt, ms } = command;
   const { idleTtl = 0, resetAt } = timeLeft ?? {};
-  // A timeout of one second is reset twice a second, which makes the script ask for more.
+  // A timeout of one second is reset twice a second. Then the script may ask more, which the time left does not show.
   if (operation !== "increment" || outcome !== "done" || resetAt === undefined || idleTtl === 1) return command;
   if (resetAt < sentAt - RESET_TOLERANCE_MS) return { ...command, conditions: [] };
   if (resetAt <= sentAt + ms + RESET_TOLERANCE_MS) return { ...command, conditions: ["reset"] };

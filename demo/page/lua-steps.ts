@@ -14,7 +14,7 @@ export interface ScriptStep {
   source: ScriptSource;
 }
 
-/** Which part of the script has it, and a text by which its line is found; one is a comment (`-- If memory`). */
+/** Which part of the script has it, and a text by which its line is found. */
 export interface ScriptSource {
   part: "create" | "use" | "end";
   text: string;
@@ -77,7 +77,7 @@ const ASK_USER: Step = { command: "HMGET session_user", why: "whose is it?", sou
 const DELETE: Step = { command: "DEL", why: "nothing brings it back", source: use('call("DEL"') };
 const DELETE_OLD: Step = {
   command: "DEL",
-  why: "the old ID opens nothing now",
+  why: "the old ID is no longer valid",
   source: { part: "end", text: 'call("DEL"' },
 };
 
@@ -125,7 +125,7 @@ const STEPS_OF: Record<Operation, (args: string[], idleTtl: number | undefined) 
     { command: "HSET …", why: "writes the fields given", source: use('call("HSET", key, unpack(written') },
     {
       command: "HDEL …",
-      why: "removes the others",
+      why: "removes the fields given as null",
       source: use('call("HDEL", key, unpack(removed'),
       only: "removes",
     },
@@ -149,7 +149,7 @@ const STEPS_OF: Record<Operation, (args: string[], idleTtl: number | undefined) 
 
 const ASK_EXPIRY: Step = {
   command: "PEXPIRETIME",
-  why: "is it the deadline already? Then a reset changes nothing",
+  why: "does the key expire at the deadline already? Then a reset changes nothing",
   only: "same second",
   source: use('call("PEXPIRETIME"'),
 };

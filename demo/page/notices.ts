@@ -5,8 +5,8 @@ export const NOTICES = {
   ttl: "TTL changed, and the idle timeout is reset",
   rotated:
     "New session ID. The data is the same. An attacker who knew the old ID, from before a log-in, has nothing now",
-  otherEnded: "The session is ended. Its browser is signed out",
-  othersEnded: "All your other sessions are ended. Only this browser is signed in",
+  otherEnded: "The session is ended. Its browser is logged out",
+  othersEnded: "All your other sessions are ended. Only this browser is logged in",
   raced: "The race is over. The race lab shows what came back",
   ended: "Logged out. Redis deleted the hash, your browser forgot the cookie",
 };

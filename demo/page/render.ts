@@ -9,7 +9,7 @@ import { createSessionView, type PageSettings, type PageState } from "./session-
 /** What to do after an error that has a page of its own. */
 const ADVICE: Record<number, string> = {
   403: "Nothing was changed. Forms are accepted from this site's own page only: use the one there.",
-  404: "The whole demo is on one page.",
+  404: "The demo is one page: go back to it.",
   405: "You may have followed a link to an address that accepts forms only.",
   413: "Nothing was changed. A username and a TTL need no more than a line.",
   500: "It is not certain whether your last click took effect. Go back and see.",

@@ -209,7 +209,7 @@ function cookieView(settings: PageSettings, value: string, state: SessionView["s
 
 const ABOUT_COOKIE = {
   live: "holds one cookie, with an ID that says nothing about you:",
-  ended: "still has the cookie, and its ID opens nothing now:",
+  ended: "still has the cookie, and its ID is no longer valid:",
   none: "has no cookie. At log-in it gets one, with a random ID and nothing else:",
 };
 

@@ -10,9 +10,9 @@ export const REDIS_TIME_LIMITS = {
   connectMs: 2000,
   /** From one PING to the next, and from the loss of a connection to the first attempt to replace it. */
   pingEveryMs: 100,
-  /** At least, from a failed attempt to the next. Redis may be back soon, but must not be flooded. */
+  /** The shortest time between two attempts. Redis may be back soon, but must not be flooded. */
   retryMs: 200,
-  /** Longer than a healthy Redis pauses for a fork, a slow script or a busy machine. */
+  /** For the reply to a PING: longer than a healthy Redis pauses for a fork, a slow script or a busy machine. */
   pingReplyMs: 700,
   /** How often the Sentinels are asked which server is the master. They need seconds to elect one. */
   sentinelEveryMs: 1000,

@@ -151,6 +151,40 @@ describe("POST /login", () => {
   });
 });
 
+describe("the absolute timeout of a log-in", () => {
+  test("is what the form names", async () => {
+    const { logIn } = await openApp();
+    const { browser } = await logIn({ ttl: "30", absolute_ttl: "60" });
+    const { session } = (await browser.get("/session?refresh=false")).json;
+    const lifetime = Number(session!["session_deadline"]) - Date.parse(session!["created_at"]!) / 1000;
+    assert.ok(lifetime >= 59 && lifetime <= 61, `${lifetime} seconds`);
+  });
+
+  test("is at least as long as the idle timeout, also one that the form does not name", async () => {
+    const { newBrowser } = await openApp();
+    const { status, json } = await newBrowser().post("/login", { ttl: "61", absolute_ttl: "60" });
+    assert.deepEqual([status, json.error], [400, "TTL must be at most 60 seconds."]);
+    assert.equal((await newBrowser().post("/login", { absolute_ttl: "5" })).json.configured_ttl, 5);
+  });
+
+  test("is a whole number of seconds, up to that of the server", async () => {
+    const { newBrowser } = await openApp();
+    for (const absolute_ttl of ["", "0", "1.5", "2592001"]) {
+      const { status, json } = await newBrowser().post("/login", { absolute_ttl });
+      const sentence = "The absolute timeout must be a whole number of seconds from 1 to 2592000.";
+      assert.deepEqual([status, json.error], [400, sentence], absolute_ttl);
+    }
+  });
+});
+
+test("GET /script shows the store's script with the lines of an operation marked", async () => {
+  const { newBrowser } = await openApp();
+  const { status, shown } = await newBrowser().get("/script?operation=increment", AS_FORM);
+  assert.equal(status, 200);
+  assert.match(shown, /<mark>.*HINCRBY/);
+  assert.match(shown, /aria-current="page">increment</);
+});
+
 describe("GET /session", () => {
   test("extends the session", async () => {
     const { logIn } = await openApp();
