@@ -37,7 +37,10 @@ interface Outcome<Result> {
   json?: (result: Result) => object;
 }
 
-/** The handlers of all routes, except those of the race lab and of files. */
+/**
+ * The handlers of all routes, except those of the race lab and of files. They call the store themselves, because the page
+ * shows what each call does; an application may find `RequestSession` in `session-cookie.ts` shorter.
+ */
 export class Handlers {
   readonly #dependencies: HandlerDependencies;
 
