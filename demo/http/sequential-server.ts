@@ -30,7 +30,10 @@ export function createSequentialServer(options: ServerOptions, handle: RequestLi
     readers.get(request.socket)?.start(request, response);
     handle(request, response);
   };
-  return createServer(options, onRequest)
+  const server = createServer(options, onRequest);
+  // All headers, of which Node allows 16 KB. It would drop those after the first 1,000, a Content-Length too.
+  server.maxHeadersCount = 0;
+  return server
     .on("connection", (socket) => readers.set(socket, new ConnectionReader(socket)))
     .on("checkContinue", onRequest)
     .on("checkExpectation", onRequest);

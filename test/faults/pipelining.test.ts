@@ -187,6 +187,17 @@ describe("clients that never read their replies", LIMITS, () => {
     });
   }
 
+  test("keep nobody from being served: one that sends the length of its bodies after 1,000 other headers", async (t) => {
+    const browser = await logIn();
+    const headers = `Cookie: sid=${browser.sessionId}\r\n${"a:\r\n".repeat(997)}Content-Length: 1\r\n`;
+    openUnreading(t, 1, PAGE.replace("\r\n\r\n", `\r\n${headers}\r\nx`));
+    const statuses = await visitUntil(sleep(2000));
+    assert.ok(
+      statuses.every((status) => status === 200),
+      statuses.join(),
+    );
+  });
+
   test("use little memory and keep nobody from being served: 500 that send 2,200 requests each, and no more", async (t) => {
     const before = await memoryOfServer();
     const requests = SHORTEST.repeat(2200); // more than Node reads at once
