@@ -74,7 +74,7 @@ async function takePictures(url, colorScheme) {
   await page.getByText("came back after the log-out").first().waitFor();
   await page.locator("#race").screenshot({ path: `${folder}race-${colorScheme}.png` });
 
-  await page.getByText("its ID opens nothing now").waitFor();
+  await page.getByText("its ID is no longer valid").waitFor();
   await page.evaluate(() => scrollTo(0, 0));
   await page.screenshot({ path: `${folder}expired-${colorScheme}.png` });
 }
