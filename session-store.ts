@@ -390,7 +390,7 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
   /** From what "read" and "peek" return: field, value, field, value …, milliseconds left. */
   #toSession(reply: unknown[]): Session<Fields> {
     const ttl = Math.ceil(Number(reply.pop()) / 1000);
-    const session = new OwnPropertiesOnly();
+    const session = Object.create(null) as Record<string, unknown>;
     reply.push("ttl", ttl);
     for (let i = 0; i < reply.length; i += 2) {
       const field = String(reply[i]);
@@ -400,10 +400,6 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
     return session as Session<Fields>;
   }
 }
-
-/** An object that inherits nothing. V8 reads and writes it twice as fast as one of `Object.create(null)`. */
-const OwnPropertiesOnly = function () {} as unknown as new () => Record<string, unknown>;
-OwnPropertiesOnly.prototype = Object.create(null);
 
 /** A Lua script and the name under which Redis caches it. */
 export interface Script {

@@ -104,7 +104,7 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
     const session = await this.peekKey(this.keyOf(id), timeLimit);
     if (session === null) return null;
     const newId = newSessionId();
-    const user = session.session_user;
+    const user = userOf(session);
     if (user === undefined) return (await this.rotate(id, newId, changes, timeLimit)) ? newId : null;
     const member = this.#memberOf(newId);
     const deadline = Number(session.session_deadline); // NaN if another program overwrote it: then a new one is set
@@ -327,6 +327,12 @@ function handleOfMember(member: string): string {
 
 function chunksOf<Item>(items: Item[], size: number): Item[][] {
   return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size));
+}
+
+/** The user of a session; undefined if it has none, or one that only another program can have written. */
+export function userOf({ session_user: user = "" }: { session_user?: string }): string | undefined {
+  const bytes = Buffer.byteLength(user);
+  return bytes >= 1 && bytes <= MAX_USER_BYTES ? user : undefined;
 }
 
 function assertUser(user: string): void {

@@ -25,7 +25,7 @@ export function watchParents(onGone: () => void): void {
 
 /**
  * The parent and, if npm started this process, every process up to npm. Undefined if it was started in another way; empty
- * if npm has already ended.
+ * if npm or tsx has already ended.
  */
 function findParents(): number[] | undefined {
   const isStartedByTsx = process.execArgv.some((option) => option.endsWith("preflight.cjs")); // tsx adds this option
@@ -34,7 +34,8 @@ function findParents(): number[] | undefined {
     NPM_EVENTS.has(process.env["npm_lifecycle_event"] ?? "");
   if (!isStartedByTsx && !isStartedByNpm) return undefined;
   const ancestors = findAncestors();
-  if (!isStartedByNpm || ancestors === undefined) return [process.ppid];
+  if (ancestors === undefined) return [process.ppid];
+  if (!isStartedByNpm) return ancestors[0]?.command.includes("tsx") ? [process.ppid] : [];
   const npm = ancestors.findIndex(({ command }) => NPM_COMMAND.test(command));
   if (npm >= 0) return ancestors.slice(0, npm + 1).map(({ pid }) => pid);
   return ancestors.length <= MAX_ORPHAN_ANCESTORS ? [] : [process.ppid];

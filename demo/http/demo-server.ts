@@ -94,6 +94,7 @@ export function createDemoServer(options: DemoServerOptions): Server {
  * sends, and the client would get an error in place of the reply.
  */
 function endAfterRequest(request: IncomingMessage, response: ServerResponse, body: Reply["body"]): void {
+  response.flushHeaders(); // for a HEAD, which has no body to write
   response.write(body);
   request.on("end", () => response.end()).resume();
   setTimeout(() => request.complete || request.destroy(), REQUEST_END_LIMIT_MS).unref();

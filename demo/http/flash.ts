@@ -62,7 +62,8 @@ function isFlash(value: unknown): value is Flash {
 
 function isLoggedCommand(value: unknown): value is LoggedCommand {
   const { text, operation, args, outcome, conditions, sentAt, ms, roundTrip } = value as Partial<LoggedCommand>;
-  const areTexts = [text, operation, outcome, ...(args ?? [null]), ...(conditions ?? [])].every(isText);
+  if (!Array.isArray(args) || !(conditions === null || Array.isArray(conditions))) return false;
+  const areTexts = [text, operation, outcome, ...args, ...(conditions ?? [])].every(isText);
   return areTexts && [sentAt, ms, roundTrip].every(Number.isFinite);
 }
 
@@ -77,8 +78,6 @@ function isRaceResult(value: unknown): value is RaceResult {
 function isRoundHistory(value: unknown): value is RoundHistory {
   const { steps, fields } = value as Partial<RoundHistory>;
   if (!Array.isArray(steps) || typeof fields !== "object" || fields === null) return false;
-  const calls = steps.flatMap((step) => step.calls);
-  return (
-    steps.every(({ step }) => isText(step)) && calls.every(({ call, reply, held }) => [call, reply, held].every(isText))
-  );
+  if (!steps.every(({ step, calls }) => isText(step) && Array.isArray(calls))) return false;
+  return steps.flatMap((step) => step.calls).every(({ call, reply, held }) => [call, reply, held].every(isText));
 }

@@ -15,7 +15,8 @@ export async function readForm(request: IncomingMessage, response: ServerRespons
   }
   if (Number(length ?? 0) > MAX_BODY) throw tooLarge();
   // A client that sent `Expect: 100-continue` waits for this before it sends the body.
-  if (request.headers.expect !== undefined) response.writeContinue();
+  const isWaiting = request.httpVersion === "1.1" && request.headers.expect?.toLowerCase() === "100-continue";
+  if (isWaiting) response.writeContinue();
   try {
     return new URLSearchParams(await readBody(request, { limit: MAX_BODY, length: length ?? null, encoding: "utf8" }));
   } catch (error) {

@@ -1,5 +1,5 @@
 import { isSessionId, RedisUnavailableError } from "../../session-store.ts";
-import { SessionRevokedError } from "../../user-sessions.ts";
+import { SessionRevokedError, userOf } from "../../user-sessions.ts";
 import { listDevices } from "../session-list.ts";
 import type { Notice } from "../page/notices.ts";
 import type { Page } from "../page/render.ts";
@@ -206,7 +206,7 @@ export class Handlers {
   async #devicesOf(context: RequestContext, session: DemoSession | null): Promise<PageState["devices"]> {
     if (session === null || !asksForDevices(context)) return "unread";
     const { store, sessionId = "" } = context;
-    return listDevices(store, sessionId, session.session_user, MAX_DEVICES + 1).catch((error: unknown) => {
+    return listDevices(store, sessionId, userOf(session), MAX_DEVICES + 1).catch((error: unknown) => {
       if (error instanceof RedisUnavailableError) return "unavailable"; // on a cluster, the session may still be there
       throw error;
     });
@@ -241,7 +241,7 @@ async function requireSession(context: RequestContext, options: { refreshTtl?: b
   const id = requireSessionId(context);
   const session = await context.store.getSession(id, options);
   if (session === null) throw sessionExpired();
-  return { id, user: session.session_user };
+  return { id, user: userOf(session) };
 }
 
 function throwLogInError(error: unknown): never {

@@ -44,5 +44,5 @@ function isPublicName(host: string): boolean {
     .replace(/:\d*$/, "")
     .replaceAll(/^\[|[\].]$/g, "")
     .toLowerCase();
-  return isIP(name) === 0 && !name.endsWith(".localhost");
+  return isIP(name) === 0 && name !== "localhost" && !name.endsWith(".localhost");
 }

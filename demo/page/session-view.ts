@@ -318,7 +318,8 @@ function clocksOf(session: DemoSession, clock: KeyClock): Clock[] {
   const sinceAccess = now - Date.parse(session.last_accessed_at);
   const idleLeft = isCapped(session, clock) ? Math.min(Math.max(left, idleTimeout - sinceAccess), idleTimeout) : left;
   const absoluteLeft = deadline - now;
-  const absoluteTimeout = Math.max(absoluteLeft, deadline - Date.parse(session.created_at));
+  const sinceCreation = now - Date.parse(session.created_at) || 0; // another program may have written anything
+  const absoluteTimeout = absoluteLeft + Math.max(0, sinceCreation);
   const isAbsoluteFirst = absoluteLeft < idleLeft;
   return [
     {

@@ -19,14 +19,15 @@ export class PlainSession implements RaceSession {
   }
 
   async create({ username, page_views }: { username: string; page_views: number }): Promise<void> {
-    await this.#redis.hSet(this.#key, {
+    const fields = {
       username,
       page_views: String(page_views),
       session_ttl: String(this.#ttl),
       created_at: timestamp(),
       last_accessed_at: timestamp(),
-    });
-    await this.#redis.pExpire(this.#key, this.#ttl * 1000);
+    };
+    // Here and in `write`, both are sent at once: a connection lost in between would leave a key that never expires.
+    await Promise.all([this.#redis.hSet(this.#key, fields), this.#redis.pExpire(this.#key, this.#ttl * 1000)]);
   }
 
   async read(): Promise<StepRecord> {
@@ -46,8 +47,10 @@ export class PlainSession implements RaceSession {
 
   async write(): Promise<StepRecord> {
     const fields = { page_views: "2", last_accessed_at: timestamp() };
-    const [added, heldAfterWrite] = await observe(this.#redis.hSet(this.#key, fields), this.fields());
-    const [isSet, held] = await observe(this.#redis.pExpire(this.#key, this.#ttl * 1000), this.fields());
+    const [[added, heldAfterWrite], [isSet, held]] = await Promise.all([
+      observe(this.#redis.hSet(this.#key, fields), this.fields()),
+      observe(this.#redis.pExpire(this.#key, this.#ttl * 1000), this.fields()),
+    ]);
     const addedReply = added === 0 ? "0 new fields: the session was there" : `${added} new fields: the key was gone`;
     const calls = [
       { call: "HSET key page_views 2 …", reply: addedReply, held: heldAfterWrite },

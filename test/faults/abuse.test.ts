@@ -124,6 +124,12 @@ describe("a request that is refused before it is whole", AT_ONCE, () => {
     assertGuarded(answer!);
   });
 
+  test("gets its reply also if it is a HEAD whose body never comes", async (t) => {
+    const socket = open(t);
+    socket.write("HEAD /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n");
+    assert.match(await text(socket), /^HTTP\/1\.1 404 /);
+  });
+
   test("may have headers of 15 KB", async () => {
     const { status } = await newBrowser().get("/session", { cookie: `other=${"x".repeat(15_000)}` });
     assert.equal(status, 200);

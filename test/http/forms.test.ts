@@ -211,6 +211,7 @@ describe("the Host header", () => {
   const hosts: [host: string, status: number][] = [
     ["localhost", 200],
     ["LOCALHOST:8080", 200],
+    ["localhost.:8080", 200],
     ["app.localhost:8080", 200],
     ["127.0.0.1:8080", 200],
     ["[::1]:8080", 200],
@@ -265,6 +266,17 @@ async function converse(t: TestContext, port: number, length: number, body: stri
 }
 
 describe("Expect: 100-continue", () => {
+  for (const [version, expectation] of [
+    ["1.0", "100-continue"],
+    ["1.1", "something else"],
+  ]) {
+    test(`gets no 100 with HTTP/${version} and Expect: ${expectation}`, async () => {
+      const { port } = await openApp();
+      const head = `POST /login HTTP/${version}\nHost: localhost\nExpect: ${expectation}\nConnection: close\nContent-Type: ${FORM}\nContent-Length: 3`;
+      assert.match(await sendRaw(port, `${head}\n\na=b`), /^HTTP\/1\.1 200 /);
+    });
+  }
+
   test("gets 100, and a reply once the body is there", async (t) => {
     const { port } = await openApp();
     const received = await converse(t, port, 14, "username=grace");

@@ -27,6 +27,12 @@ async function realFlash(app: App): Promise<{ commands: Record<string, unknown>[
   return JSON.parse(Buffer.from(browser.cookies.get("flash")!, "base64url").toString());
 }
 
+function raceWithCalls(calls: unknown) {
+  const history = { steps: [{ step: "read", calls }], fields: {} };
+  const revived = { revived: 1 };
+  return { rounds: 1, work_ms: 20, plain: revived, store: revived, history: { plain: history, store: history } };
+}
+
 describe("a cookie that is none of ours", () => {
   const cookies: [what: string, value: string][] = [
     ["that does not decode", "%"],
@@ -93,6 +99,14 @@ describe("a cookie that is none of ours", () => {
     ["commands that are no list", (flash) => ({ ...flash, commands: { length: 1 } })],
     ["a command that is null", (flash) => ({ ...flash, commands: [null] })],
     ["a command with a time that is text", (flash) => ({ ...flash, commands: [{ ...flash.commands[0], ms: "1" }] })],
+    [
+      "a command without conditions",
+      (flash) => ({ ...flash, commands: [{ ...flash.commands[0], conditions: undefined }] }),
+    ],
+    [
+      "a race with calls that are no list",
+      (flash) => ({ ...flash, race: raceWithCalls({ call: "x", reply: "x", held: "x" }) }),
+    ],
     ["too much", (flash) => ({ ...flash, request: "x".repeat(4000) })],
   ];
   for (const [what, forge] of flashes) {

@@ -41,6 +41,18 @@ describe("GET /sessions", () => {
     for (const { id } of [phone, laptop]) assert.ok(!reply.text.includes(id));
   });
 
+  test("is empty where another program has written a user that the store cannot have", async () => {
+    for (const user of ["", "x".repeat(257)]) {
+      const { logIn } = await openApp();
+      const { browser, key } = await logIn();
+      await redis.hSet(key, "session_user", user);
+      assert.deepEqual(devicesIn(await browser.get("/sessions")), []);
+      assert.equal((await browser.get(PAGE_WITH_LIST, AS_FORM)).status, 200);
+      assert.deepEqual((await browser.post("/sessions/end-others")).json, { ended: 0 });
+      assert.equal((await browser.post("/rotate")).status, 200);
+    }
+  });
+
   test("resets no idle timeout", async () => {
     const { logIn } = await openApp();
     const { browser, key } = await logIn({ ttl: "50" });
