@@ -41,7 +41,7 @@ export function cannotConnect(target: RedisTarget, error: unknown): StartError {
   if (error instanceof ErrorReply) {
     const isLogin = ["NOAUTH", "WRONGPASS"].includes(replyCode(error) ?? "");
     const advice = isLogin ? " Put its user and password into --redis-url." : "";
-    return new StartError(`Redis at ${address} refused the connection (${reason}).${advice}`);
+    return new StartError(`Redis at ${address} refuses (${reason}).${advice}`);
   }
   if (UNKNOWN_ISSUER.test(code) || REFUSED_CERTIFICATE.test(code)) {
     const advice = UNKNOWN_ISSUER.test(code) ? " Set NODE_EXTRA_CA_CERTS to the file of its CA." : "";
