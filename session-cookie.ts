@@ -185,9 +185,9 @@ export interface OriginHeaders {
 /**
  * Whether a page of another origin sent this request, also one of another subdomain. Check it for every request that
  * changes something, and reply with 403. `SameSite=Lax` is not enough: it only keeps the cookie from being sent along, and
- * a log-in needs no cookie, so another site could log your user in to an account of the attacker (login CSRF). Browsers send
- * `Sec-Fetch-Site` over HTTPS and to localhost; over plain HTTP elsewhere, and if they are old, `Origin` only. A request
- * without either header comes from a program, not from a page in a browser.
+ * a log-in needs no cookie, so another site could log your user in to an account of the attacker (login CSRF). Browsers
+ * send `Sec-Fetch-Site` over HTTPS and to localhost; over plain HTTP elsewhere, and if they are old, `Origin` only. A
+ * request without either header comes from a program, not from a page in a browser.
  */
 export function isCrossSite(headers: OriginHeaders): boolean {
   const site = headers["sec-fetch-site"];

@@ -331,14 +331,17 @@ function chunksOf<Item>(items: Item[], size: number): Item[][] {
 
 /** The user of a session; undefined if it has none, or one that only another program can have written. */
 export function userOf({ session_user: user = "" }: { session_user?: string }): string | undefined {
-  const bytes = Buffer.byteLength(user);
-  return bytes >= 1 && bytes <= MAX_USER_BYTES ? user : undefined;
+  return hasUserLength(user) ? user : undefined;
+}
+
+function hasUserLength(text: string): boolean {
+  const bytes = Buffer.byteLength(text);
+  return bytes >= 1 && bytes <= MAX_USER_BYTES;
 }
 
 function assertUser(user: string): void {
   if (typeof user !== "string") throw new TypeError(`user must be a string; got ${typeof user}`);
   assertWellFormed("user", user);
-  const bytes = Buffer.byteLength(user);
-  if (bytes >= 1 && bytes <= MAX_USER_BYTES) return;
-  throw new RangeError(`user must have 1 to ${String(MAX_USER_BYTES)} bytes; got ${String(bytes)}`);
+  if (hasUserLength(user)) return;
+  throw new RangeError(`user must have 1 to ${String(MAX_USER_BYTES)} bytes; got ${String(Buffer.byteLength(user))}`);
 }

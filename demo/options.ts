@@ -63,8 +63,8 @@ interface Setting {
 type Settings = (name: Name) => Setting | undefined;
 
 /**
- * An option on the command line takes precedence over its environment variable. Throws a `StartError` that names the mistake. The
- * error never contains the value of a Redis option: it may be a password, even where a password does not belong.
+ * An option on the command line takes precedence over its environment variable. Throws a `StartError` that names the
+ * mistake. The error never contains the value of a Redis option: it may be a password, even where none belongs.
  */
 export function parseOptions(args: string[], environment: NodeJS.ProcessEnv): Options {
   const flags = readFlags(args);

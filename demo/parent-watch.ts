@@ -4,7 +4,8 @@ const CHECK_EVERY_MS = 300;
 const NPM_AGENT = /^npm\//; // yarn, pnpm and bun set `npm_config_user_agent` too
 const NPM_EVENTS = new Set(["start", "dev", "npx"]); // the scripts of package.json that start the server, and npx
 const NPM_COMMAND = /(^|[/\s])np[mx](-cli\.js)?(\s|$)/;
-const MAX_ORPHAN_ANCESTORS = 4; // if npm has ended: tsx, a shell, the process that adopts orphans of this user, and process 1
+/** If npm has ended: tsx, a shell, the process that adopts orphans of this user, and process 1. */
+const MAX_ORPHAN_ANCESTORS = 4;
 
 /**
  * If npm, npx or tsx started this process, calls `onGone` when one of them has ended. They do not pass on every signal:

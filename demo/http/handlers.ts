@@ -76,7 +76,7 @@ export class Handlers {
     return jsonReply(Array.isArray(devices) ? { ...json, sessions: devices.slice(0, MAX_DEVICES) } : json);
   }
 
-  /** Runs a form's handler. If that throws an `HttpError`, a browser gets the page with the message, and a program gets JSON. */
+  /** Runs a form's handler. If that throws an `HttpError`, a browser gets the page with the message; a program gets JSON. */
   async handleForm(context: RequestContext, handler: Handler): Promise<Reply> {
     try {
       return await handler(context);
@@ -181,13 +181,14 @@ export class Handlers {
       isSessionId(sessionId) ? store.readClock(sessionId) : undefined,
     ]);
     const shownFlash = refreshTtl ? flash : undefined;
-    const cost = { request: `${method} ${path}`, commands: [...commands] }; // copied, so that the commands for the list below are not counted
+    // The commands are copied, so that those for the list below are not counted.
+    const cost = { request: `${method} ${path}`, commands: [...commands] };
     const state: PageState = {
       sessionId,
       key: sessionId === undefined ? undefined : store.keyOf(sessionId),
       session,
       clock,
-      devices: await this.#devicesOf(context, session),
+      devices: session !== null && asksForDevices(context) ? await this.#devicesOf(context, session) : "unread",
       notice: shownFlash?.notice,
       mistake,
       race: shownFlash?.race,
@@ -202,10 +203,7 @@ export class Handlers {
     return { html: this.#dependencies.page.renderSession(state, port), session };
   }
 
-  /** Read only if the request asks for them, because that takes two more round trips. */
-  async #devicesOf(context: RequestContext, session: DemoSession | null): Promise<PageState["devices"]> {
-    if (session === null || !asksForDevices(context)) return "unread";
-    const { store, sessionId = "" } = context;
+  async #devicesOf({ store, sessionId = "" }: RequestContext, session: DemoSession): Promise<PageState["devices"]> {
     return listDevices(store, sessionId, userOf(session), MAX_DEVICES + 1).catch((error: unknown) => {
       if (error instanceof RedisUnavailableError) return "unavailable"; // on a cluster, the session may still be there
       throw error;
@@ -259,5 +257,6 @@ function throwIncrementError(error: unknown): never {
 
 const isGone = (result: unknown) => result === null || result === false;
 const sessionExpired = () => new HttpError(401, "Session expired");
+/** The list of the user's sessions takes two more round trips, so it is read only if the request asks for it. */
 const asksForDevices = ({ query }: RequestContext) => query.get("sessions") === "true";
 const refreshesTtl = ({ query }: RequestContext) => query.get("refresh") !== "false";

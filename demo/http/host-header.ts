@@ -39,7 +39,7 @@ const isLoopback = (address = "") => /^(::ffff:)?127\.|^::1$/.test(address);
 
 /** Whether public DNS may have this name. Browsers resolve `localhost` and `*.localhost` to loopback by themselves. */
 function isPublicName(host: string): boolean {
-  if (!host.includes(".") || /^[\d.:]+$/.test(host)) return false; // as usual
+  if (!host.includes(".")) return false;
   const name = host
     .replace(/:\d*$/, "")
     .replaceAll(/^\[|[\].]$/g, "")

@@ -113,7 +113,7 @@ export class RaceLab {
     }
   }
 
-  /** Takes one step in both ways. `id` should be from `start`; with the ID of another session, the steps change that one. */
+  /** Takes one step in both ways. `id` should be from `start`; with the ID of another session, the step changes that. */
   async takeStep(step: RaceStep, id: string): Promise<PlainAndStore<TakenStep>> {
     if (!isSessionId(id)) throw new RangeError("id must be one that start returned");
     const { plain, store } = this.#sessions(id);

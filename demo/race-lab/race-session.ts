@@ -22,8 +22,9 @@ export interface RaceSession extends Record<RaceStep, () => Promise<StepRecord>>
 export type Hash = Record<string, string>;
 
 /**
- * The reply to a call, and in words what the key held right after it. Both are sent without waiting in between, and
- * Redis runs them in order, so the hash is what the call left. (On a cluster, not if the call is a DEL.) The HGETALL changes nothing, so the race ends as without it.
+ * The reply to a call, and in words what the key held right after it. The call and then the HGETALL are sent at once, and
+ * Redis runs them in order, so the hash is what the call left. (Except for a DEL on a cluster, which the HGETALL could
+ * overtake.) The HGETALL changes nothing, so the race ends as without it.
  */
 export async function observe<Reply>(call: Promise<Reply>, hash: Promise<Hash>): Promise<[Reply, string]> {
   await Promise.allSettled([call, hash]); // nothing is under way any more when this rejects

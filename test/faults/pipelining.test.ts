@@ -173,7 +173,8 @@ describe("clients that never read their replies", LIMITS, () => {
 
   for (const [count, kind, request] of [
     [50, "pages", PAGE],
-    [15, "JSON, in the shortest requests", SHORTEST], // with 50, the buffers of the operating system are full only after 12 s
+    // The operating system takes many of these replies: with 50 clients, its buffers are full only after 12 s.
+    [process.env["FULL"] === "1" ? 50 : 15, "JSON, in the shortest requests", SHORTEST],
   ] as const) {
     test(`are disconnected, use little memory and keep nobody from being served: ${count} that ask for ${kind}`, async (t) => {
       for (let i = 0; i < 10; i++) await repliesTo(t, request.repeat(200) + LAST); // the heap grows to its usual size

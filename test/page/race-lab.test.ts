@@ -96,6 +96,26 @@ describe("the race lab", () => {
     }
   });
 
+  test("leaves no key without an expiry when the connection is lost after a write of fields", async () => {
+    for (const step of ["create", "write"]) {
+      const client = await connect();
+      const { lab, prefix } = openLab({ client });
+      const { id } = step === "write" ? await lab.start() : { id: "" };
+      const hSet = client.hSet.bind(client);
+      Object.assign(client, {
+        hSet: async (key: string, fields: Record<string, string>) => {
+          const added = await hSet(key, fields);
+          client.destroy();
+          return added;
+        },
+      });
+      await assert.rejects(step === "write" ? lab.takeStep("write", id) : lab.start(), RedisUnavailableError);
+      const keys = await keysLike(redis, `${prefix}*`);
+      assert.equal(keys.length, 2);
+      for (const key of keys) assert.ok((await redis.pTTL(key)) > 0, `${key} has no expiry after ${step}`);
+    }
+  });
+
   test("takes no step on a key that a client makes up", async () => {
     const { lab } = openLab();
     await assert.rejects(lab.takeStep("write", "user:andrew"), RangeError);

@@ -98,6 +98,13 @@ describe("the clocks", () => {
     });
   }
 
+  test("have a finite length if another program wrote a creation time that is no time", () => {
+    const live = state({ at: 10, idle: 3 });
+    const { clocks } = createSessionView(SETTINGS, { ...live, session: { ...live.session!, created_at: "text" } });
+    assert.ok(clocks.every(({ of }) => Number.isFinite(of)));
+    assert.equal(clocks.length, 2);
+  });
+
   test("are none for a session that expired while it was read", () => {
     const { state: shown, clocks, fields } = createSessionView(SETTINGS, state({ left: -2 }));
     assert.deepEqual([shown, clocks, fields], ["ended", [], []]);
