@@ -5,12 +5,12 @@ import { once } from "node:events";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { createDemoServer } from "./demo/http/demo-server.ts";
-import { parseOptions, usage } from "./demo/options.ts";
+import { parseOptions, usage } from "./demo/process/options.ts";
 import { openRedis } from "./demo/redis/connect.ts";
 import { checkHealth } from "./demo/redis/health.ts";
 import { OutageLog } from "./demo/redis/outage-log.ts";
-import { StartError } from "./demo/start-error.ts";
-import { createStopSignal } from "./demo/stop-signal.ts";
+import { StartError } from "./demo/process/start-error.ts";
+import { createStopSignal } from "./demo/process/stop-signal.ts";
 import { DemoStore } from "./demo/store.ts";
 
 const DEFAULT_TTL = 60; // seconds: short, so that you can watch a session expire

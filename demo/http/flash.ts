@@ -1,7 +1,7 @@
 import { parseCookie, stringifySetCookie } from "cookie";
 import { isNotice, type Notice } from "../page/notices.ts";
 import type { RaceResult, RoundHistory } from "../race-lab/race-lab.ts";
-import type { LoggedCommand } from "../redis/command-log.ts";
+import type { LoggedCommand } from "../explain/command-log.ts";
 
 /** What a form did: the page shows it once. */
 export interface Flash {

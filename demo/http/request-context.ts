@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import { CommandLog, type LoggedCommand } from "../redis/command-log.ts";
+import { CommandLog, type LoggedCommand } from "../explain/command-log.ts";
 import type { RedisScripting } from "../../session-store.ts";
 import { DemoStore, type StoreSettings } from "../store.ts";
 import type { Flash, FlashCookie } from "./flash.ts";

@@ -3,7 +3,7 @@ import { hostname } from "node:os";
 import ejs from "ejs";
 import { type Asset, viewPath } from "./assets.ts";
 import { createRaceView } from "./race-view.ts";
-import { createScriptView } from "./lua-page.ts";
+import { createScriptView } from "../explain/lua-page.ts";
 import { createSessionView, type PageSettings, type PageState } from "./session-view.ts";
 
 /** What to do after an error that has a page of its own. */

@@ -1,7 +1,7 @@
 import type { Device } from "../session-list.ts";
 import type { RaceResult } from "../race-lab/race-lab.ts";
 import type { DemoSession, KeyClock } from "../store.ts";
-import { type Cost, costOf, type RequestCost, type TimeLeft } from "./costs.ts";
+import { type Cost, costOf, type RequestCost, type TimeLeft } from "../explain/costs.ts";
 import { formField, type FormField, type Mistake, mistakeIn } from "./form-field.ts";
 import { NOTICES, type Notice } from "./notices.ts";
 

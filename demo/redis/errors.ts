@@ -1,6 +1,6 @@
 /** What the demo says about errors of Redis and of the connection to it. No text ever shows the password. */
 import { ErrorReply, SocketClosedUnexpectedlyError } from "redis";
-import { StartError } from "../start-error.ts";
+import { StartError } from "../process/start-error.ts";
 import { addressOf, type RedisTarget } from "./target.ts";
 import { TimeLimitError } from "./time-limits.ts";
 

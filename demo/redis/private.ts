@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { StartError } from "../start-error.ts";
+import { StartError } from "../process/start-error.ts";
 import { connectClient } from "./client.ts";
 import { describeError } from "./errors.ts";
 import { findProgram } from "./find-program.mjs";

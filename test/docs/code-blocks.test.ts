@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { after, describe, test, type TestContext } from "node:test";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
-import { parseOptions } from "../../demo/options.ts";
+import { parseOptions } from "../../demo/process/options.ts";
 import { findProgram } from "../../demo/redis/find-program.mjs";
 import { spawnExample, spawnServerWith } from "../demo-process.ts";
 import { spawnCluster } from "../redis-cluster.ts";

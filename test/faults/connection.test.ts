@@ -6,7 +6,7 @@ import { describe, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { openRedis, type Redis } from "../../demo/redis/connect.ts";
 import { REDIS_TIME_LIMITS } from "../../demo/redis/time-limits.ts";
-import { StartError } from "../../demo/start-error.ts";
+import { StartError } from "../../demo/process/start-error.ts";
 import { type SpawnedRedis, spawnRedis } from "../redis-process.ts";
 import { until } from "../wait.ts";
 

@@ -10,7 +10,7 @@ import { text } from "node:stream/consumers";
 import { after, describe, test, type TestContext } from "node:test";
 import { openRedis as openDemoRedis } from "../../demo/redis/connect.ts";
 import type { RedisTarget } from "../../demo/redis/target.ts";
-import { StartError } from "../../demo/start-error.ts";
+import { StartError } from "../../demo/process/start-error.ts";
 import type { Lifetime } from "../child-process.ts";
 import { NO_REDIS_ON_DEFAULT_PORTS, spawnServer, spawnServerWith } from "../demo-process.ts";
 import { openRedis } from "../redis-connection.ts";

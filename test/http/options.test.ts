@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { type Options, parseOptions, usage } from "../../demo/options.ts";
+import { type Options, parseOptions, usage } from "../../demo/process/options.ts";
 import type { RedisTarget } from "../../demo/redis/target.ts";
-import { StartError } from "../../demo/start-error.ts";
+import { StartError } from "../../demo/process/start-error.ts";
 
 type Environment = Record<string, string>;
 

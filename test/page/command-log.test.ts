@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { CommandLog } from "../../demo/redis/command-log.ts";
+import { CommandLog } from "../../demo/explain/command-log.ts";
 import { DemoStore } from "../../demo/store.ts";
 import { openRedis } from "../redis-connection.ts";
 import { newPrefix, NO_HURRY } from "../store-under-test.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { createSessionView, type PageState } from "../../demo/page/session-view.ts";
-import type { LoggedCommand } from "../../demo/redis/command-log.ts";
+import type { LoggedCommand } from "../../demo/explain/command-log.ts";
 import type { DemoSession } from "../../demo/store.ts";
 
 const SETTINGS = {

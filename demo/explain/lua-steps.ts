@@ -2,7 +2,7 @@
  * What the store's script does in Redis, operation by operation, in words. A test compares it with what Redis' MONITOR
  * shows.
  */
-import type { Condition, ScriptCall } from "../redis/lua-call.ts";
+import type { Condition, ScriptCall } from "./lua-call.ts";
 
 export interface ScriptStep {
   /** The command without the key; `…` stands for what depends on the moment. */

@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import yargs from "yargs";
-import type { RedisAccess, RedisTarget } from "./redis/target.ts";
+import type { RedisAccess, RedisTarget } from "../redis/target.ts";
 import { StartError } from "./start-error.ts";
 
 export interface Options {

@@ -1,4 +1,4 @@
-import { replyCode } from "./errors.ts";
+import { replyCode } from "../redis/errors.ts";
 
 /** A call of the store's script, as far as its arguments and the reply show what it did. */
 export interface ScriptCall {

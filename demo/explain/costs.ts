@@ -1,4 +1,4 @@
-import type { LoggedCommand } from "../redis/command-log.ts";
+import type { LoggedCommand } from "./command-log.ts";
 import { scriptSteps, type ScriptStep } from "./lua-steps.ts";
 
 /** A request's Redis commands. */
