@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 import express, { type RequestHandler } from "express";
 import session, { type SessionData } from "express-session";
 import { createClientPool, createSentinel } from "redis";
-import { ExpressSessionStore, type ExpressSessionStoreOptions } from "../../examples/express-session-store.ts";
+import { ExpressSessionStore, type ExpressSessionStoreOptions } from "../../express-session-store.ts";
 import { RedisUnavailableError } from "../../session-store.ts";
 import { Browser } from "../browser.ts";
 import { openRedis } from "../redis-connection.ts";

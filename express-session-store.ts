@@ -21,7 +21,7 @@ import {
   RedisSessionStore,
   type RedisSessionStoreOptions,
   RedisUnavailableError,
-} from "../session-store.ts";
+} from "./session-store.ts";
 
 /**
  * The options of `RedisSessionStore`, except that `ttl` is for sessions whose cookie has no `maxAge`, that
