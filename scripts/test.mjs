@@ -75,6 +75,7 @@ function compile() {
   const options = ["--noCheck", "--noEmit", "false", "--rewriteRelativeImportExtensions", "--inlineSourceMap"];
   execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", ...options, "--outDir", folder]);
   cpSync("views", join(folder, "views"), { recursive: true });
+  cpSync("examples/chat.html", join(folder, "examples/chat.html"));
   for (const name of ["node_modules", "package.json"]) symlinkSync(resolve(name), join(folder, name));
   process.env["COMPILED"] = folder;
 }
