@@ -187,18 +187,18 @@ return 1
 /** Sessions whose IDs (here, digests of IDs) the caller chooses, and whose idle timeouts are in milliseconds. */
 class IdentifiedSessions extends RedisSessionStore<Fields> {
   async createWithId(id: string, data: Partial<Record<keyof Fields, string | undefined>>): Promise<void> {
-    await this.create(id, this.newFields(data, {}), this.startTimeLimit());
+    await this.steps.create(this.keyOf(id), this.newFields(data, {}));
   }
 
   /** Returns `false` if there is no such session. */
   async save(id: string, data: Partial<Record<keyof Fields, string>>, lifetimeMs: number): Promise<boolean> {
     const fields = {
-      ...Object.fromEntries(this.encode(data)),
+      ...Object.fromEntries(this.steps.codec.encode(data)),
       session_ttl: String(Math.max(1, Math.ceil(lifetimeMs / 1000))),
       last_accessed_at: `${new Date().toISOString().slice(0, 19)}Z`,
     };
     const args = [String(Math.ceil(lifetimeMs)), ...Object.entries(fields).flat().map(String)];
-    return (await this.evaluate(SAVE_SCRIPT, this.keyOf(id), args, this.startTimeLimit())) !== null;
+    return (await this.steps.scripts.run(SAVE_SCRIPT, this.keyOf(id), args)) !== null;
   }
 }
 

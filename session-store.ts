@@ -49,10 +49,15 @@ export type SessionData<Fields extends FieldTypes = TextFields> = string extends
  * Without the option `fields`, every value is text, those of the reserved fields too.
  */
 export type Session<Fields extends FieldTypes = TextFields> = { [Field in keyof Fields]?: ValueOf<Fields[Field]> } & {
-  [Field in keyof typeof RESERVED_FIELDS]: IsText<Fields> extends true
-    ? string
-    : ValueOf<(typeof RESERVED_FIELDS)[Field]>;
+  [Field in keyof ReservedFields]: IsText<Fields> extends true ? string : ReservedFields[Field];
 } & { session_user?: string };
+interface ReservedFields {
+  session_ttl: number;
+  created_at: string;
+  last_accessed_at: string;
+  session_deadline: number;
+  ttl: number;
+}
 type IsText<Fields> = TextFields extends Fields ? (Fields extends TextFields ? true : false) : false;
 
 /** The fields that `incrementField` takes: those declared as `Number`. */
@@ -118,13 +123,13 @@ export class RedisUnavailableError extends Error {
   readonly code = "REDIS_UNAVAILABLE";
 }
 
-const RESERVED_FIELDS = {
+const RESERVED_FIELDS: Record<keyof ReservedFields, FieldType> = {
   session_ttl: Number,
   created_at: String,
   last_accessed_at: String,
   session_deadline: Number,
   ttl: Number,
-} as const;
+};
 const RESERVED_NAMES = new Set([...Object.keys(RESERVED_FIELDS), "session_user"]);
 
 const MAX_ABSOLUTE_TTL = 3_153_600_000; // seconds: 100 years
@@ -132,26 +137,17 @@ const MAX_TIMEOUT_MS = 2_147_483_647; // a longer timer fires at once
 const MAX_STRING_BYTES = 536_870_912; // the most that a Redis string can hold
 const GRACE_MS = 100; // the last part of a time limit, but at most half of it: see startGrace
 
-/** The time limit of one operation. All its steps share it. `end` is on the clock of `performance.now()`. */
-export interface TimeLimit {
-  readonly timeoutMs: number;
-  readonly graceMs: number;
-  end: number;
-  hasGraceStarted: boolean;
-}
-
 /** Fields as Redis holds them, the reserved ones included. A `Map`, because a field may be named `__proto__`. */
 export type StoredFields = Map<string, string>;
+/** What a write changes; `null` stands for a field to remove. */
+export type FieldChanges = Map<string, string | null>;
 
 export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
-  readonly #redis: RedisScripting;
-  protected readonly prefix: string;
   readonly #ttl: number;
-  protected readonly absoluteTtl: number;
-  readonly #fieldTypes: Map<string, FieldType> | undefined;
   readonly #hashIds: boolean;
-  readonly #timeoutMs: number;
-  readonly #maxWriteBytes: number;
+  protected readonly prefix: string;
+  /** For subclasses. It is not public, because it lets its caller choose the ID of a session (session fixation). */
+  protected readonly steps: SessionSteps<Fields>;
 
   constructor(options: RedisSessionStoreOptions<Fields> & FieldsIfTyped<Fields>) {
     const { redis, prefix = "session:", absoluteTtl = 2_592_000, ttl = Math.min(1800, absoluteTtl) } = options;
@@ -164,14 +160,11 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
     assertWhole("timeoutMs", timeoutMs, MAX_TIMEOUT_MS, "milliseconds");
     assertWhole("maxWriteBytes", maxWriteBytes, MAX_STRING_BYTES, "bytes");
     if (fields !== undefined) assertFieldTypes(fields);
-    this.#redis = redis;
-    this.prefix = prefix;
     this.#ttl = ttl;
-    this.absoluteTtl = absoluteTtl;
-    this.#fieldTypes = fields && new Map(Object.entries({ ...fields, ...RESERVED_FIELDS }));
     this.#hashIds = hashIds;
-    this.#timeoutMs = timeoutMs;
-    this.#maxWriteBytes = maxWriteBytes;
+    this.prefix = prefix;
+    const codec = new FieldCodec<Fields>(fields, maxWriteBytes);
+    this.steps = new SessionSteps(new ScriptRunner(redis, timeoutMs), codec, absoluteTtl);
   }
 
   /**
@@ -179,9 +172,10 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
    * left out. Like every write, it rejects with a `TypeError` for a wrong value and a `RangeError` for too many bytes.
    */
   async createSession(data = {} as SessionData<Fields>, timeouts: SessionTimeouts = {}): Promise<string> {
+    const { absoluteTtl } = timeouts;
     const fields = this.newFields(data, timeouts);
     const id = newSessionId();
-    await this.create(id, fields, this.startTimeLimit(), timeouts.absoluteTtl);
+    await this.steps.create(this.keyOf(id), fields, { absoluteTtl });
     return id;
   }
 
@@ -190,8 +184,8 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
     id: string | undefined,
     { refreshTtl = true }: { refreshTtl?: boolean } = {},
   ): Promise<Session<Fields> | null> {
-    const reply = await this.#run(refreshTtl ? "read" : "peek", id);
-    return reply === null ? null : this.#toSession(reply as unknown[]);
+    if (!isSessionId(id)) return null;
+    return this.steps.read(this.keyOf(id), refreshTtl ? "read" : "peek");
   }
 
   /**
@@ -199,10 +193,13 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
    * is no such session.
    */
   async updateSession(id: string | undefined, data: SessionData<Fields>): Promise<boolean> {
-    const changes = Array.from(this.encode(data));
+    const changes = Array.from(this.steps.codec.encode(data));
+    if (!isSessionId(id)) return false;
     const written = changes.filter(([, text]) => text !== null).flat();
     const removed = changes.filter(([, text]) => text === null).map(([field]) => field);
-    return (await this.#run("update", id, [JSON.stringify(written), JSON.stringify(removed)])) !== null;
+    return (
+      (await this.steps.run("update", this.keyOf(id), [JSON.stringify(written), JSON.stringify(removed)])) !== null
+    );
   }
 
   /**
@@ -211,16 +208,13 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
    * and with a `RangeError` if the field is reserved, or if the amount or the sum is not a safe integer.
    */
   async incrementField(id: string | undefined, field: NumberField<Fields>, amount = 1): Promise<number | null> {
-    assertType("field", field, "string");
-    if (RESERVED_NAMES.has(field)) throw new RangeError(`field must not be a reserved one; got ${field}`);
+    this.steps.codec.assertNumberField(field);
     if (!Number.isSafeInteger(amount)) throw new RangeError(`amount must be a safe integer; got ${String(amount)}`);
-    if (this.#fieldTypes && this.#fieldTypes.get(field) !== Number) {
-      throw new TypeError(`${field} must be declared as Number in the option \`fields\``);
-    }
-    this.encode({ [field]: amount });
-    const sum = await this.#run("increment", id, [field, String(amount)]).catch((error: unknown) => {
-      throw toIncrementError(field, error);
-    });
+    this.steps.codec.encode({ [field]: amount });
+    if (!isSessionId(id)) return null;
+    const sum = await this.steps
+      .run("increment", this.keyOf(id), [field, String(amount)])
+      .catch((error: unknown) => Promise.reject(toIncrementError(field, error)));
     // node-redis decodes the integer reply 9007199254740991 as 9007199254740992.
     return sum === null ? null : Math.max(Number.MIN_SAFE_INTEGER, Math.min(Number(sum), Number.MAX_SAFE_INTEGER));
   }
@@ -230,8 +224,8 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
    * if there is no such session.
    */
   async setSessionTtl(id: string | undefined, ttl: number): Promise<boolean> {
-    assertWhole("ttl", ttl, this.absoluteTtl, "seconds");
-    return (await this.#run("set_ttl", id, [String(ttl)])) !== null;
+    assertWhole("ttl", ttl, this.steps.absoluteTtl, "seconds");
+    return isSessionId(id) && (await this.steps.run("setTtl", this.keyOf(id), [String(ttl)])) !== null;
   }
 
   /** The seconds left, rounded up; `null` if there is no such session. Does not reset the idle timeout. */
@@ -257,13 +251,15 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
    * operation with the old ID finds no session, do not clear the cookie: the browser may already have the new ID.
    */
   async rotateSession(id: string | undefined, data = {} as SessionData<Fields>): Promise<string | null> {
+    const changes = this.steps.codec.encode(data);
+    if (!isSessionId(id)) return null;
     const newId = newSessionId();
-    return (await this.rotate(id, newId, this.encode(data), this.startTimeLimit())) ? newId : null;
+    return (await this.steps.rotate(this.keyOf(id), this.keyOf(newId), changes)) ? newId : null;
   }
 
   /** Deletes a session, as for a log-out. `false` if there is no such session. */
   async deleteSession(id: string | undefined): Promise<boolean> {
-    return (await this.#run("delete", id)) !== null;
+    return isSessionId(id) && (await this.steps.delete(this.keyOf(id))) !== null;
   }
 
   /** The Redis key of a session, to look it up with other tools. */
@@ -271,143 +267,81 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
     return this.prefix + (this.#hashIds ? `sha256:${createHash("sha256").update(id).digest("base64url")}` : id);
   }
 
-  // The protected methods are for subclasses. A public method would let a caller choose the ID of a new session (session
-  // fixation).
-
   /** The fields of a new session, without its deadline, which Redis' clock decides. Throws if an argument is wrong. */
   protected newFields(data: SessionData<Fields>, timeouts: SessionTimeouts): StoredFields {
-    const { absoluteTtl = this.absoluteTtl, ttl = Math.min(this.#ttl, absoluteTtl) } = timeouts;
+    const { absoluteTtl = this.steps.absoluteTtl, ttl = Math.min(this.#ttl, absoluteTtl) } = timeouts;
     assertWhole("absoluteTtl", absoluteTtl, MAX_ABSOLUTE_TTL, "seconds");
     assertWhole("ttl", ttl, absoluteTtl, "seconds");
     const now = timestamp();
     const fields = new Map([["session_ttl", String(ttl)] as const, ["created_at", now], ["last_accessed_at", now]]);
-    return applyChanges(fields, this.encode(data));
+    return applyChanges(fields, this.steps.codec.encode(data));
+  }
+}
+
+/** What the session script can do. A rotation is `moveOut` (read and delete) and then `create`. */
+export type SessionOperation = "create" | "read" | "peek" | "update" | "increment" | "setTtl" | "moveOut" | "delete";
+
+/**
+ * The steps that the operations are made of. Each is one call of the session script on one key. The steps of one
+ * operation share its time limit.
+ */
+export class SessionSteps<Fields extends FieldTypes> {
+  readonly scripts: ScriptRunner;
+  readonly codec: FieldCodec<Fields>;
+  /** The absolute timeout in seconds, for sessions that name none. */
+  readonly absoluteTtl: number;
+
+  constructor(scripts: ScriptRunner, codec: FieldCodec<Fields>, absoluteTtl: number) {
+    this.scripts = scripts;
+    this.codec = codec;
+    this.absoluteTtl = absoluteTtl;
   }
 
   /** Writes a whole session. `false` if its deadline has passed, which can happen only in a rotation. */
-  protected async create(
-    id: string,
+  async create(
+    key: string,
     fields: StoredFields,
-    timeLimit: TimeLimit,
-    absoluteTtl = this.absoluteTtl,
+    { absoluteTtl = this.absoluteTtl, timeLimit }: { absoluteTtl?: number | undefined; timeLimit?: TimeLimit } = {},
   ): Promise<boolean> {
     const ttl = fields.get("session_ttl") ?? "";
     const deadline = fields.get("session_deadline") ?? "";
     const args = ["create", timestamp(), String(absoluteTtl), ttl, deadline, JSON.stringify(Array.from(fields).flat())];
-    return (await this.evaluate(SESSION_SCRIPT, this.keyOf(id), args, timeLimit)) !== null;
+    return (await this.scripts.run(SESSION_SCRIPT, key, args, timeLimit)) !== null;
   }
 
-  /** Reads and deletes a session, and creates it under its new ID. `false` if there is no such session. */
-  protected async rotate(
-    id: string | undefined,
-    newId: string,
-    changes: Map<string, string | null>,
-    timeLimit: TimeLimit,
+  /** Reads a session, with or without resetting its idle timeout; `null` if there is none. */
+  async read(key: string, operation: "read" | "peek", timeLimit?: TimeLimit): Promise<Session<Fields> | null> {
+    const reply = await this.run(operation, key, [], timeLimit);
+    return reply === null ? null : this.codec.decode(reply as unknown[]);
+  }
+
+  /** Reads and deletes a session, and creates it at the new key. `false` if there is no such session. */
+  async rotate(
+    key: string,
+    newKey: string,
+    changes: FieldChanges,
+    timeLimit: TimeLimit = this.scripts.startTimeLimit(),
   ): Promise<boolean> {
-    const reply = (await this.#run("take", id, [], timeLimit)) as unknown[] | null;
+    const reply = await this.run("moveOut", key, [], timeLimit);
     if (reply === null) return false;
-    const fields = applyChanges(new Map(pairsOf(reply)), changes).set("last_accessed_at", timestamp());
-    return this.create(newId, fields, timeLimit);
+    const fields = applyChanges(new Map(pairsOf(reply as unknown[])), changes);
+    return this.create(newKey, fields.set("last_accessed_at", timestamp()), { timeLimit });
   }
 
-  /** Reads the session at a key without resetting its idle timeout; `null` if there is none. */
-  protected async peekKey(key: string, timeLimit: TimeLimit): Promise<Session<Fields> | null> {
-    const reply = await this.#runOnKey("peek", key, [], timeLimit);
-    return reply === null ? null : this.#toSession(reply as unknown[]);
+  /** Deletes a session, if a user is given only if it is theirs. Returns whose it was; `null` if there is none. */
+  async delete(
+    key: string,
+    { user, timeLimit }: { user?: string; timeLimit?: TimeLimit } = {},
+  ): Promise<{ user: string | undefined } | null> {
+    const owner = (await this.run("delete", key, user === undefined ? [] : [user], timeLimit)) as string | null;
+    return owner === null ? null : { user: owner === "" ? undefined : owner };
   }
 
-  /**
-   * Deletes the session at a key; if a user is given, only if it is theirs. Returns the session's user, or `""` if it has
-   * none; `null` if there is no such session.
-   */
-  protected async deleteKey(key: string, timeLimit: TimeLimit, user?: string): Promise<string | null> {
-    return (await this.#runOnKey("delete", key, user === undefined ? [] : [user], timeLimit)) as string | null;
-  }
-
-  /** Checks data and turns it into text; `null` stands for a field to remove. Reserved fields are left out. */
-  protected encode(data: object): Map<string, string | null> {
-    const kind = Object.prototype.toString.call(data).slice("[object ".length, -1);
-    if (kind !== "Object") throw new TypeError(`data must be a plain object; got ${kind}`);
-    const changes = new Map<string, string | null>();
-    for (const [field, value] of Object.entries(data) as [string, unknown][]) {
-      if (RESERVED_NAMES.has(field) || value === undefined) continue;
-      assertWellFormed("the name of a field", field);
-      changes.set(field, value === null ? null : encodeValue(field, value, this.#fieldTypes));
-    }
-    const bytes = Buffer.byteLength(Array.from(changes).flat().join(""));
-    if (bytes <= this.#maxWriteBytes) return changes;
-    throw new RangeError(
-      `data must have at most ${String(this.#maxWriteBytes)} bytes in one write; got ${String(bytes)}`,
-    );
-  }
-
-  /** Begins the time limit of one operation. */
-  protected startTimeLimit(): TimeLimit {
-    const timeoutMs = this.#timeoutMs;
-    const graceMs = Math.min(GRACE_MS, timeoutMs / 2);
-    return { timeoutMs, graceMs, end: performance.now() + timeoutMs, hasGraceStarted: false };
-  }
-
-  /**
-   * Runs a script on one key, within the time limit. If the server has not cached the script, `EVAL` sends it along.
-   * Returns `null` if the script does or if the key holds another type. Rejects with a `RedisUnavailableError` for every
-   * other error.
-   */
-  protected async evaluate(script: Script, key: string, args: string[], timeLimit: TimeLimit): Promise<unknown> {
-    try {
-      return await settleBy(timeLimit, this.#send(script, { keys: [key], arguments: args }));
-    } catch (error) {
-      if (error instanceof RedisUnavailableError) throw error;
-      if (messageOf(error).startsWith("WRONGTYPE")) return null;
-      throw new RedisUnavailableError(messageOf(error), { cause: error });
-    }
-  }
-
-  async #send(script: Script, input: { keys: string[]; arguments: string[] }): Promise<unknown> {
-    try {
-      return await this.#redis.evalSha(script.sha1, input);
-    } catch (error) {
-      if (messageOf(error).startsWith("NOSCRIPT")) return this.#redis.eval(script.source, input);
-      throw error;
-    }
-  }
-
-  #run(
-    operation: string,
-    id: string | undefined,
-    args: string[] = [],
-    timeLimit = this.startTimeLimit(),
-  ): Promise<unknown> {
-    if (!isSessionId(id)) return Promise.resolve(null);
-    return this.#runOnKey(operation, this.keyOf(id), args, timeLimit);
-  }
-
-  #runOnKey(operation: string, key: string, args: string[], timeLimit: TimeLimit): Promise<unknown> {
+  /** Runs an operation of the session script. Resolves to `null` if there is no such session. */
+  run(operation: SessionOperation, key: string, args: string[], timeLimit?: TimeLimit): Promise<unknown> {
     const input = [operation, timestamp(), String(this.absoluteTtl), ...args];
-    return this.evaluate(SESSION_SCRIPT, key, input, timeLimit);
+    return this.scripts.run(SESSION_SCRIPT, key, input, timeLimit);
   }
-
-  /** From what "read" and "peek" return: field, value, field, value …, milliseconds left. */
-  #toSession(reply: unknown[]): Session<Fields> {
-    const ttl = Math.ceil(Number(reply.pop()) / 1000);
-    const session = Object.create(null) as Record<string, unknown>;
-    reply.push("ttl", ttl);
-    for (let i = 0; i < reply.length; i += 2) {
-      const field = String(reply[i]);
-      const value = decodeValue(String(reply[i + 1]), this.#fieldTypes?.get(field));
-      if (value !== undefined) session[field] = value;
-    }
-    return session as Session<Fields>;
-  }
-}
-
-/** A Lua script and the name under which Redis caches it. */
-export interface Script {
-  source: string;
-  sha1: string;
-}
-export function defineScript(source: string): Script {
-  return { source, sha1: createHash("sha1").update(source).digest("hex") };
 }
 
 /**
@@ -418,7 +352,7 @@ export function defineScript(source: string): Script {
  * One script for all operations keeps their order: if each had its own, one that is not cached would be sent again after
  * later ones had run. Redis' own clock decides when a session ends, never `app_time`.
  */
-export const SESSION_SCRIPT = defineScript(`
+export const SESSION_SCRIPT: Script = defineScript(`
 local key, operation, app_time, absolute_ttl, call = KEYS[1], ARGV[1], ARGV[2], ARGV[3], redis.call
 
 if operation == "create" then -- ARGV[4]: idle timeout, [5]: deadline, "" if the session is new, [6]: fields as JSON
@@ -441,8 +375,9 @@ end
 -- No session, no write: this keeps a session dead once it is gone. A hash without created_at, last_accessed_at or a
 -- valid session_ttl is no session. One HGETALL is cheaper than HMGET and HGETALL.
 local fields, ttl, created, accessed, deadline
-if operation == "read" or operation == "peek" or operation == "take" then
-  fields = call("HGETALL", key)
+if operation == "read" or operation == "peek" or operation == "moveOut" then
+  fields = redis.pcall("HGETALL", key)
+  if fields.err then return fields.err:find("^WRONGTYPE") == nil and fields end
   for i = 1, #fields, 2 do
     local field, value = fields[i], fields[i + 1]
     if field == "session_ttl" then ttl = value
@@ -451,7 +386,8 @@ if operation == "read" or operation == "peek" or operation == "take" then
     elseif field == "session_deadline" then deadline = value end
   end
 else
-  local values = call("HMGET", key, "session_ttl", "created_at", "last_accessed_at", "session_deadline")
+  local values = redis.pcall("HMGET", key, "session_ttl", "created_at", "last_accessed_at", "session_deadline")
+  if values.err then return values.err:find("^WRONGTYPE") == nil and values end
   ttl, created, accessed, deadline = values[1], values[2], values[3], values[4]
 end
 ttl = tonumber(ttl)
@@ -468,10 +404,10 @@ elseif operation == "update" then -- ARGV[4]: fields to write, [5]: names of fie
   local written, removed = cjson.decode(ARGV[4]), cjson.decode(ARGV[5])
   for i = 1, #written, 1000 do call("HSET", key, unpack(written, i, math.min(i + 999, #written))) end
   for i = 1, #removed, 1000 do call("HDEL", key, unpack(removed, i, math.min(i + 999, #removed))) end
-elseif operation == "set_ttl" then -- ARGV[4]: idle timeout
+elseif operation == "setTtl" then -- ARGV[4]: idle timeout
   ttl = tonumber(ARGV[4])
   call("HSET", key, "session_ttl", ttl)
-elseif operation == "take" then
+elseif operation == "moveOut" then
   call("HSET", key, "last_accessed_at", app_time) -- If memory is full, this first write fails, and nothing is deleted.
 elseif operation == "delete" then -- ARGV[4]: if given, the user to whom the session must belong
   local user = call("HMGET", key, "session_user")[1] or ""
@@ -484,8 +420,8 @@ end
 -- a read and goes to every replica. The time left shows when the last reset was. If the key expires at its deadline,
 -- which a reset does not move, last_accessed_at shows it.
 local idle, left = ttl * 1000, call("PTTL", key)
-local resets = operation == "set_ttl"
-if not resets and operation ~= "peek" and operation ~= "take" and left <= idle - (idle > 1000 and 1000 or 500) then
+local resets = operation == "setTtl"
+if not resets and operation ~= "peek" and operation ~= "moveOut" and left <= idle - (idle > 1000 and 1000 or 500) then
   resets = accessed < app_time or call("PEXPIRETIME", key) ~= (tonumber(deadline) or 0) * 1000
 end
 
@@ -508,13 +444,157 @@ if resets then
   if fields then fields[#fields + 1], fields[#fields + 2] = "last_accessed_at", app_time end
 end
 
-if operation == "take" then
+if operation == "moveOut" then
   call("DEL", key)
 elseif fields then
   fields[#fields + 1] = left -- milliseconds
 end
 return fields or result
 `);
+
+/** Turns data into fields as Redis holds them, and back. */
+export class FieldCodec<Fields extends FieldTypes> {
+  readonly #types: Map<string, FieldType> | undefined;
+  readonly #maxWriteBytes: number;
+
+  constructor(fields: Fields | undefined, maxWriteBytes: number) {
+    this.#types = fields && new Map(Object.entries({ ...fields, ...RESERVED_FIELDS }));
+    this.#maxWriteBytes = maxWriteBytes;
+  }
+
+  /** Checks data and turns it into text. Reserved fields are left out. */
+  encode(data: object): FieldChanges {
+    const kind = Object.prototype.toString.call(data).slice("[object ".length, -1);
+    if (kind !== "Object") throw new TypeError(`data must be a plain object; got ${kind}`);
+    const changes: FieldChanges = new Map();
+    for (const [field, value] of Object.entries(data) as [string, unknown][]) {
+      if (RESERVED_NAMES.has(field) || value === undefined) continue;
+      assertWellFormed("the name of a field", field);
+      changes.set(field, value === null ? null : encodeValue(field, value, this.#types));
+    }
+    const bytes = Buffer.byteLength(Array.from(changes).flat().join(""));
+    if (bytes <= this.#maxWriteBytes) return changes;
+    throw new RangeError(
+      `data must have at most ${String(this.#maxWriteBytes)} bytes in one write; got ${String(bytes)}`,
+    );
+  }
+
+  /** From what "read" and "peek" return: field, value, field, value …, milliseconds left. */
+  decode(reply: unknown[]): Session<Fields> {
+    const ttl = Math.ceil(Number(reply.pop()) / 1000);
+    const session = Object.create(null) as Record<string, unknown>;
+    reply.push("ttl", ttl);
+    for (let i = 0; i < reply.length; i += 2) {
+      const field = String(reply[i]);
+      const value = decodeValue(String(reply[i + 1]), this.#types?.get(field));
+      if (value !== undefined) session[field] = value;
+    }
+    return session as Session<Fields>;
+  }
+
+  /** Throws if `incrementField` may not change this field. */
+  assertNumberField(field: string): void {
+    assertType("field", field, "string");
+    if (RESERVED_NAMES.has(field)) throw new RangeError(`field must not be a reserved one; got ${field}`);
+    if (this.#types === undefined || this.#types.get(field) === Number) return;
+    throw new TypeError(`${field} must be declared as Number in the option \`fields\``);
+  }
+}
+
+/** A Lua script and the name under which Redis caches it. */
+export interface Script {
+  source: string;
+  sha1: string;
+}
+export function defineScript(source: string): Script {
+  return { source, sha1: createHash("sha1").update(source).digest("hex") };
+}
+
+/** Runs scripts on one key each, within a time limit. */
+export class ScriptRunner {
+  readonly #redis: RedisScripting;
+  readonly #timeoutMs: number;
+
+  constructor(redis: RedisScripting, timeoutMs: number) {
+    this.#redis = redis;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** Begins the time limit of one operation. */
+  startTimeLimit(): TimeLimit {
+    return new TimeLimit(this.#timeoutMs);
+  }
+
+  /**
+   * Runs a script on a key and resolves to what it returns. If the server has not cached the script, `EVAL` sends it
+   * along. Rejects with a `RedisUnavailableError` if Redis refuses or does not reply within the time limit.
+   */
+  async run(
+    script: Script,
+    key: string,
+    args: string[],
+    timeLimit: TimeLimit = this.startTimeLimit(),
+  ): Promise<unknown> {
+    try {
+      return await timeLimit.settle(this.#send(script, { keys: [key], arguments: args }));
+    } catch (error) {
+      if (error instanceof RedisUnavailableError) throw error;
+      throw new RedisUnavailableError(messageOf(error), { cause: error });
+    }
+  }
+
+  async #send(script: Script, input: { keys: string[]; arguments: string[] }): Promise<unknown> {
+    try {
+      return await this.#redis.evalSha(script.sha1, input);
+    } catch (error) {
+      if (messageOf(error).startsWith("NOSCRIPT")) return this.#redis.eval(script.source, input);
+      throw error;
+    }
+  }
+}
+
+/** The time limit of one operation. All its steps share it. */
+export class TimeLimit {
+  readonly #timeoutMs: number;
+  readonly #graceMs: number;
+  /** On the clock of `performance.now()`. */
+  #end: number;
+  #hasGraceStarted = false;
+
+  constructor(timeoutMs: number) {
+    this.#timeoutMs = timeoutMs;
+    this.#graceMs = Math.min(GRACE_MS, timeoutMs / 2);
+    this.#end = performance.now() + timeoutMs;
+  }
+
+  /** Settles like `work`, or rejects with a `RedisUnavailableError` at the end of the time limit. */
+  settle<Result>(work: Promise<Result>): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      let timer = setTimeout(
+        () => {
+          timer = setTimeout(giveUp, this.#startGrace());
+        },
+        this.#end - this.#graceMs - performance.now(),
+      );
+      const giveUp = () => {
+        const error = new RedisUnavailableError(`Redis did not reply within ${String(this.#timeoutMs)} ms`);
+        setImmediate(reject, error); // Node first reads the replies that have arrived
+      };
+      work.then(resolve, reject).finally(() => clearTimeout(timer));
+    });
+  }
+
+  /**
+   * Starts the last part of the time limit, and returns the milliseconds until its end. If it starts late, the event loop
+   * was blocked: then the limit is extended, so that replies that have arrived in the meantime can be read.
+   */
+  #startGrace(): number {
+    const now = performance.now();
+    if (!this.#hasGraceStarted) this.#end = Math.max(this.#end, now + this.#graceMs);
+    this.#hasGraceStarted = true;
+    return this.#end - now;
+  }
+}
 
 export function newSessionId(): string {
   return randomBytes(32).toString("base64url");
@@ -539,7 +619,7 @@ export function pairsOf(reply: unknown[]): [string, string][] {
   return Array.from({ length: reply.length / 2 }, (_, i) => [String(reply[2 * i]), String(reply[2 * i + 1])]);
 }
 
-function applyChanges(fields: StoredFields, changes: Map<string, string | null>): StoredFields {
+function applyChanges(fields: StoredFields, changes: FieldChanges): StoredFields {
   for (const [field, text] of changes) {
     if (text === null) fields.delete(field);
     else fields.set(field, text);
@@ -632,45 +712,4 @@ function toIncrementError(field: string, error: unknown): unknown {
     return new RangeError(`${field} would be no safe integer`, { cause: error });
   }
   return error;
-}
-
-/** Settles like `work`, or rejects with a `RedisUnavailableError` at the end of the time limit. */
-function settleBy(limit: TimeLimit, work: Promise<unknown>): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    const wait: Wait = { limit, reject, timer: undefined };
-    wait.timer = setTimeout(startGrace, limit.end - limit.graceMs - performance.now(), wait);
-    work.then(
-      (reply) => {
-        clearTimeout(wait.timer);
-        resolve(reply);
-      },
-      (error: unknown) => {
-        clearTimeout(wait.timer);
-        reject(error);
-      },
-    );
-  });
-}
-
-interface Wait {
-  limit: TimeLimit;
-  reject: (error: unknown) => void;
-  timer: NodeJS.Timeout | undefined;
-}
-
-/**
- * Starts the last part of the time limit. If it starts late, the event loop was blocked: then the limit is extended, so
- * that replies that have arrived in the meantime can be read.
- */
-function startGrace(wait: Wait): void {
-  const { limit } = wait;
-  const now = performance.now();
-  if (!limit.hasGraceStarted) limit.end = Math.max(limit.end, now + limit.graceMs);
-  limit.hasGraceStarted = true;
-  wait.timer = setTimeout(giveUp, limit.end - now, wait);
-}
-
-function giveUp({ limit, reject }: Wait): void {
-  const error = new RedisUnavailableError(`Redis did not reply within ${String(limit.timeoutMs)} ms`);
-  setImmediate(reject, error); // Node first reads the replies that have arrived
 }

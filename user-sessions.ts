@@ -40,7 +40,7 @@ import {
   newSessionId,
   pairsOf,
   RedisSessionStore,
-  RedisUnavailableError,
+  type Script,
   type Session,
   type SessionData,
   type SessionTimeouts,
@@ -81,12 +81,12 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
   ): Promise<string> {
     if (user === undefined) return super.createSession(data, timeouts);
     const fields = this.newFields(data, timeouts).set("session_user", user);
-    const { absoluteTtl = this.absoluteTtl } = timeouts;
-    const timeLimit = this.startTimeLimit();
+    const { absoluteTtl = this.steps.absoluteTtl } = timeouts;
+    const timeLimit = this.steps.scripts.startTimeLimit();
     const id = newSessionId();
     const indexArgs = [this.#memberOf(id), "", String(absoluteTtl)]; // what "add" and "confirm" in INDEX_SCRIPT take
     await this.#runOnIndex("add", user, indexArgs, timeLimit);
-    await this.create(id, fields, timeLimit, absoluteTtl);
+    await this.steps.create(this.keyOf(id), fields, { absoluteTtl, timeLimit });
     if (await this.#runOnIndex("confirm", user, indexArgs, timeLimit)) return id;
     await this.#endMarked(user, id, timeLimit);
     throw new SessionRevokedError("All sessions of the user were ended during the log-in");
@@ -98,22 +98,28 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
    * the visitor's, as `logIn` in `session-cookie.ts` does. Takes five round trips if the session has a user, else three.
    */
   override async rotateSession(id: string | undefined, data = {} as SessionData<Fields>): Promise<string | null> {
-    const changes = this.encode(data);
+    const changes = this.steps.codec.encode(data);
     if (!isSessionId(id)) return null;
-    const timeLimit = this.startTimeLimit();
-    const session = await this.peekKey(this.keyOf(id), timeLimit);
+    const timeLimit = this.steps.scripts.startTimeLimit();
+    const session = await this.steps.read(this.keyOf(id), "peek", timeLimit);
     if (session === null) return null;
     const newId = newSessionId();
     const user = userOf(session);
-    if (user === undefined) return (await this.rotate(id, newId, changes, timeLimit)) ? newId : null;
+    const rotate = () => this.steps.rotate(this.keyOf(id), this.keyOf(newId), changes, timeLimit);
+    if (user === undefined) return (await rotate()) ? newId : null;
     const member = this.#memberOf(newId);
     const deadline = Number(session.session_deadline); // NaN if another program overwrote it: then a new one is set
-    const indexArgs = [member, deadline > 0 ? String(deadline) : "", String(this.absoluteTtl), this.#memberOf(id)];
+    const indexArgs = [
+      member,
+      deadline > 0 ? String(deadline) : "",
+      String(this.steps.absoluteTtl),
+      this.#memberOf(id),
+    ];
     if (!(await this.#runOnIndex("add", user, indexArgs, timeLimit))) {
       await this.#endMarked(user, id, timeLimit);
       return null;
     }
-    if (!(await this.rotate(id, newId, changes, timeLimit))) {
+    if (!(await rotate())) {
       await this.#removeEntries(user, [member], timeLimit);
       return null;
     }
@@ -125,10 +131,10 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
   /** As in `RedisSessionStore`. Takes two round trips if the session has a user, else one. */
   override async deleteSession(id: string | undefined): Promise<boolean> {
     if (!isSessionId(id)) return false;
-    const timeLimit = this.startTimeLimit();
-    const user = await this.deleteKey(this.keyOf(id), timeLimit);
-    if (user) await this.#removeEntries(user, [this.#memberOf(id)], timeLimit);
-    return user !== null;
+    const timeLimit = this.steps.scripts.startTimeLimit();
+    const deleted = await this.steps.delete(this.keyOf(id), { timeLimit });
+    if (deleted?.user) await this.#removeEntries(deleted.user, [this.#memberOf(id)], timeLimit);
+    return deleted !== null;
   }
 
   /**
@@ -141,7 +147,7 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
     if (!(limit >= 1) || (limit !== Infinity && !Number.isInteger(limit))) {
       throw new RangeError(`limit must be a whole number from 1, or Infinity; got ${String(limit)}`);
     }
-    const timeLimit = this.startTimeLimit();
+    const timeLimit = this.steps.scripts.startTimeLimit();
     // By member: a log-in between the two reads shifts the entries, so one of them may be read twice.
     const listed = new Map<string, ListedSession<Fields>>();
     const gone: Entry[] = [];
@@ -150,7 +156,9 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
       const entries = await this.#entriesOf(user, timeLimit, read, count);
       read += entries.length;
       for (const chunk of chunksOf(entries, CHUNK_SIZE)) {
-        const sessions = await Promise.all(chunk.map(([member]) => this.peekKey(this.prefix + member, timeLimit)));
+        const sessions = await Promise.all(
+          chunk.map(([member]) => this.steps.read(this.prefix + member, "peek", timeLimit)),
+        );
         for (const [i, entry] of chunk.entries()) {
           const [member] = entry;
           const session = sessions[i];
@@ -171,11 +179,11 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
    * has another handle now.
    */
   async endSession(user: string, handle: string | undefined): Promise<boolean> {
-    const timeLimit = this.startTimeLimit();
+    const timeLimit = this.steps.scripts.startTimeLimit();
     const entries = await this.#entriesOf(user, timeLimit);
     const [member] = entries.find(([each]) => handleOfMember(each) === handle) ?? [];
     if (member === undefined) return false;
-    const isEnded = (await this.deleteKey(this.prefix + member, timeLimit, user)) !== null;
+    const isEnded = (await this.steps.delete(this.prefix + member, { user, timeLimit })) !== null;
     if (isEnded) await this.#removeEntries(user, [member], timeLimit);
     return isEnded;
   }
@@ -191,13 +199,13 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
    * `except`.
    */
   async endSessions(user: string, { except }: { except?: string | undefined } = {}): Promise<number> {
-    const timeLimit = this.startTimeLimit();
+    const timeLimit = this.steps.scripts.startTimeLimit();
     const kept = isSessionId(except) ? this.#memberOf(except) : "";
     const marked = (await this.#runOnIndex("mark", user, [kept], timeLimit)) as string[];
     let count = 0;
     const failures: unknown[] = [];
     for (const members of chunksOf(marked, CHUNK_SIZE)) {
-      const deletions = members.map((member) => this.deleteKey(this.prefix + member, timeLimit, user));
+      const deletions = members.map((member) => this.steps.delete(this.prefix + member, { user, timeLimit }));
       const outcomes = await Promise.allSettled(deletions);
       const gone = members.filter((_, i) => outcomes[i]?.status === "fulfilled");
       await this.#removeEntries(user, gone, timeLimit);
@@ -217,7 +225,7 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
 
   /** Deletes a session whose entry is marked, or gone because all sessions of the user were ended. */
   async #endMarked(user: string, id: string, timeLimit: TimeLimit): Promise<void> {
-    await this.deleteKey(this.keyOf(id), timeLimit, user);
+    await this.steps.delete(this.keyOf(id), { user, timeLimit });
     await this.#removeEntries(user, [this.#memberOf(id)], timeLimit);
   }
 
@@ -235,9 +243,7 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
   async #runOnIndex(operation: string, user: string, args: string[], timeLimit: TimeLimit): Promise<unknown> {
     assertUser(user);
     const key = `${this.prefix}user:${digestOf(user)}`;
-    const reply = await this.evaluate(INDEX_SCRIPT, key, [operation, ...args], timeLimit);
-    if (reply !== null) return reply;
-    throw new RedisUnavailableError(`${key} must hold a sorted set; it holds another type`);
+    return this.steps.scripts.run(INDEX_SCRIPT, key, [operation, ...args], timeLimit);
   }
 
   #memberOf(id: string): string {
@@ -249,7 +255,7 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
 type Entry = [member: string, score: string];
 
 /** The steps on an index. KEYS: its key. ARGV: the operation, and what it takes. */
-const INDEX_SCRIPT = defineScript(`
+const INDEX_SCRIPT: Script = defineScript(`
 local key, operation, call = KEYS[1], ARGV[1], redis.call
 local now = tonumber(call("TIME")[1])
 

@@ -39,7 +39,7 @@ export class DemoStore extends UserSessions {
   async readClock(id: string): Promise<KeyClock> {
     const sentAt = Date.now();
     const name = "clock"; // for the page's list of commands; the script does not use it
-    const reply = await this.evaluate(CLOCK_SCRIPT, this.keyOf(id), [name], this.startTimeLimit());
+    const reply = await this.steps.scripts.run(CLOCK_SCRIPT, this.keyOf(id), [name]);
     const [left, now] = (reply as unknown[]).map(Number) as [number, number];
     const localNow = Date.now();
     return { left, now, localNow: localNow - sentAt <= MAX_CLOCK_ERROR_MS ? localNow : undefined };

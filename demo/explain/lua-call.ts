@@ -3,7 +3,7 @@ import { replyCode } from "../redis/errors.ts";
 /** A call of the store's script, as far as its arguments and the reply show what it did. */
 export interface ScriptCall {
   operation: string;
-  /** `page_views 1` of an increment, the TTL of `create` and `set_ttl`; empty for the others. */
+  /** `page_views 1` of an increment, the TTL of `create` and `setTtl`; empty for the others. */
   args: string[];
   /** `not cached`: Redis refused EVALSHA, and EVAL followed. `refused`: Redis replied with another error. */
   outcome: "not cached" | "refused" | "no session" | "done";
@@ -24,7 +24,7 @@ export type Condition = "reset" | "capped" | "same second" | "removes";
 const SHOWN_ARGUMENTS: Record<string, (args: string[]) => string[]> = {
   create: ([ttl = ""]) => [ttl],
   increment: ([field = "", amount = ""]) => [field, amount],
-  set_ttl: ([ttl = ""]) => [ttl],
+  setTtl: ([ttl = ""]) => [ttl],
 };
 
 /** `reply` is the error if the call failed. */

@@ -21,7 +21,7 @@ const lineThatStarts = (text: string) => LINES.findIndex((line) => line.startsWi
 const FIRST_LINE_OF = {
   create: 0,
   use: lineThatStarts("-- No session, no write"),
-  end: lineThatStarts('if operation == "take" then'),
+  end: lineThatStarts('if operation == "moveOut" then'),
 };
 
 /** The script, with the lines marked that hold the commands of an operation; `read` if there is no such operation. */

@@ -29,8 +29,8 @@ export const OPERATIONS = {
   peek: "getSession without a refresh",
   increment: "incrementField",
   update: "updateSession",
-  set_ttl: "setSessionTtl",
-  take: "the first half of rotateSession",
+  setTtl: "setSessionTtl",
+  moveOut: "the first half of rotateSession",
   delete: "deleteSession",
 };
 
@@ -132,13 +132,13 @@ const STEPS_OF: Record<Operation, (args: string[], idleTtl: number | undefined) 
     ASK_TIME_LEFT,
     ...resetSteps(idleTtl, "reset"),
   ],
-  set_ttl: ([ttl = ""]) => [
+  setTtl: ([ttl = ""]) => [
     CHECK,
     { command: `HSET session_ttl ${ttl}`, why: "this session's own idle timeout", source: use('"session_ttl", ttl)') },
     { ...ASK_TIME_LEFT, why: "does the key expire? A change of the timeout resets it in any case" },
     ...resetSteps(ttl === "" ? undefined : Number(ttl)),
   ],
-  take: () => [
+  moveOut: () => [
     READ_ALL,
     WRITE_BEFORE_DELETE,
     { ...ASK_TIME_LEFT, why: "does the key expire, as it should?" },

@@ -75,7 +75,7 @@ describe("the commands that a page shows", () => {
       ...Array.from({ length: 100 }, () => newBrowser(id).post("/increment")),
     ]);
     assert.ok(page.shown.includes("EVALSHA read"), page.shown);
-    assert.ok(!/EVALSHA (increment|set_ttl)/.test(page.shown));
+    assert.ok(!/EVALSHA (increment|setTtl)/.test(page.shown));
     assert.doesNotMatch(page.text, /NaN/);
     const cookie = cookieOf(flashOf(form));
     const { commands } = JSON.parse(Buffer.from(cookie.slice("flash=".length), "base64url").toString()) as {
@@ -83,7 +83,7 @@ describe("the commands that a page shows", () => {
     };
     assert.deepEqual(
       commands.map(({ text }) => text.split(" ").slice(0, 2).join(" ")),
-      ["EVALSHA set_ttl"],
+      ["EVALSHA setTtl"],
     );
   });
 

@@ -29,7 +29,7 @@ describe("the log of a request's commands", () => {
       ["EVALSHA create KEY 60", 1],
       ["EVALSHA increment KEY page_views 1", 2],
       ["EVALSHA peek KEY", 2],
-      ["EVALSHA set_ttl KEY 30", 3],
+      ["EVALSHA setTtl KEY 30", 3],
       ["EVALSHA delete KEY", 4],
     ]);
   });

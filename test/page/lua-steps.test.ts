@@ -59,15 +59,18 @@ function openStore({ absoluteTtl = 1000 } = {}) {
   return { log, store, key: (id: string) => store.keyOf(id) };
 }
 
-const run: Record<Exclude<Operation, "create" | "take">, (store: RedisSessionStore, id: string) => Promise<unknown>> = {
+const run: Record<
+  Exclude<Operation, "create" | "moveOut">,
+  (store: RedisSessionStore, id: string) => Promise<unknown>
+> = {
   read: (store, id) => store.getSession(id),
   peek: (store, id) => store.getSession(id, { refreshTtl: false }),
   increment: (store, id) => store.incrementField(id, "page_views"),
   update: (store, id) => store.updateSession(id, { username: "ada" }),
-  set_ttl: (store, id) => store.setSessionTtl(id, 100),
+  setTtl: (store, id) => store.setSessionTtl(id, 100),
   delete: (store, id) => store.deleteSession(id),
 };
-const ALWAYS_RESET = new Set(["set_ttl", "take"]);
+const ALWAYS_RESET = new Set(["setTtl", "moveOut"]);
 const NEVER_RESET = new Set(["peek", "delete"]);
 
 describe("what the page says the script does is what Redis' MONITOR shows", () => {
@@ -213,7 +216,7 @@ describe("what the page says the script does is what Redis' MONITOR shows", () =
 });
 
 test("names every operation of the store", () => {
-  assert.deepEqual(Object.keys(OPERATIONS).toSorted(), ["create", "take", ...Object.keys(run)].toSorted());
+  assert.deepEqual(Object.keys(OPERATIONS).toSorted(), ["create", "moveOut", ...Object.keys(run)].toSorted());
   assert.ok(!isOperation("constructor"));
 });
 
