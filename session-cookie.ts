@@ -21,12 +21,18 @@
 export interface CookieAttributes {
   path: "/";
   httpOnly: true;
-  sameSite: "lax";
+  sameSite: "lax" | "strict" | "none";
   secure: boolean;
   maxAge?: number;
+  domain?: string;
+  partitioned?: true;
 }
 
-/** Reads the cookies of one request and sets cookies in its response. `headerJar` makes one for any framework. */
+/**
+ * Reads the session cookie of one request, and sets it in its response. `headerJar` makes one for any framework. `set`
+ * is called when everything in Redis is done. If it throws, because the response has been sent or the framework allows
+ * no cookie at this place, the new session is deleted.
+ */
 export interface CookieJar {
   get(name: string): string | undefined;
   set(name: string, value: string, attributes: CookieAttributes): unknown;
@@ -34,31 +40,76 @@ export interface CookieJar {
 
 export interface SessionCookieOptions {
   /**
-   * Send the cookie over HTTPS only, and name it `__Host-sid`: browsers accept a cookie with this prefix only from the
-   * host itself, so another subdomain cannot set it. Default: `false`, for plain HTTP on localhost; the name is `sid`.
+   * The name of the cookie. Two applications on one host need two names, also if their ports differ, because cookies
+   * ignore the port. Default: `sid`.
+   */
+  name?: string;
+  /**
+   * Send the cookie over HTTPS only, and put `__Host-` before its name: browsers accept a cookie with this prefix only
+   * from the host itself, so another subdomain cannot set it. Default: `false`, for plain HTTP on localhost.
    */
   secure?: boolean;
   /** Seconds for which the browser keeps the cookie; the session may end earlier. Default: until the browser is closed. */
   maxAge?: number | undefined;
+  /**
+   * Which requests of other sites the cookie is sent with: with `lax` when a link is followed, with `strict` never, with
+   * `none` always, as an application in a frame of another site needs. `none` needs `secure`. Default: `lax`.
+   */
+  sameSite?: "lax" | "strict" | "none";
+  /**
+   * Send the cookie to this domain and all its subdomains, for an application on several of them. Each of them can then
+   * read and replace the cookie, and so can whoever takes one over: the prefix is `__Secure-` instead of `__Host-`.
+   * Default: the host that sets the cookie, and no other.
+   */
+  domain?: string | undefined;
+  /**
+   * In a frame of another site, keep a cookie for each such site (CHIPS), because browsers block third-party cookies that
+   * are not partitioned. Needs `secure`, and usually `sameSite: "none"`. Default: `false`.
+   */
+  partitioned?: boolean;
 }
 
 /** The name and the attributes of the cookie. */
 export class SessionCookie {
+  /** With its prefix. */
   readonly name: string;
   readonly attributes: Readonly<CookieAttributes>;
 
-  constructor({ secure = false, maxAge }: SessionCookieOptions = {}) {
-    if (maxAge !== undefined && !(Number.isInteger(maxAge) && maxAge >= 1)) {
+  constructor(options: SessionCookieOptions = {}) {
+    const { name = "sid", secure = false, maxAge, sameSite = "lax", domain, partitioned = false } = options;
+    if (maxAge !== undefined && !(Number.isSafeInteger(maxAge) && maxAge >= 1)) {
       throw new RangeError(`maxAge must be a whole number of seconds greater than 0; got ${String(maxAge)}`);
     }
-    this.name = secure ? "__Host-sid" : "sid";
-    const attributes = { path: "/", httpOnly: true, sameSite: "lax", secure } as const;
-    this.attributes = maxAge === undefined ? attributes : { ...attributes, maxAge };
+    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name)) {
+      throw new TypeError(`name must consist of letters, digits and !#$%&'*+-.^_\`|~; got ${JSON.stringify(name)}`);
+    }
+    if (/^__(Host|Secure|Http|Host-Http)-/i.test(name)) {
+      throw new TypeError(`name must not begin with a prefix, because secure and domain determine it; got ${name}`);
+    }
+    if (!["lax", "strict", "none"].includes(sameSite)) {
+      throw new TypeError(`sameSite must be "lax", "strict" or "none"; got ${JSON.stringify(sameSite)}`);
+    }
+    if (sameSite === "none" && !secure) throw new TypeError('sameSite: "none" needs secure: true');
+    if (partitioned && !secure) throw new TypeError("partitioned needs secure: true");
+    if (domain !== undefined && !isDomain(domain)) {
+      throw new TypeError(`domain must be a name such as example.com; got ${JSON.stringify(domain)}`);
+    }
+    const prefix = domain === undefined ? "__Host-" : "__Secure-";
+    this.name = secure ? prefix + name : name;
+    this.attributes = {
+      path: "/",
+      httpOnly: true,
+      sameSite,
+      secure,
+      ...(maxAge !== undefined && { maxAge }),
+      ...(domain !== undefined && { domain }),
+      ...(partitioned && { partitioned }),
+    };
   }
 
   /** Returns the session ID in a `Cookie` header, or `undefined`. There need not be such a session. */
-  read(cookieHeader: string | undefined): string | undefined {
-    return readCookie(cookieHeader, this.name);
+  read(cookieHeader: string | null | undefined): string | undefined {
+    return readSessionId(cookieHeader, this.name);
   }
 
   /** Returns the value of the `Set-Cookie` header that gives the browser a session ID. */
@@ -77,6 +128,7 @@ export interface SessionOperations<Data extends object, Session extends object, 
   createSession(data?: Data, options?: CreateOptions): Promise<string>;
   getSession(id: string | undefined, options?: { refreshTtl?: boolean }): Promise<Session | null>;
   updateSession(id: string | undefined, data: Data): Promise<boolean>;
+  rotateSession(id: string | undefined, data?: Data): Promise<string | null>;
   deleteSession(id: string | undefined): Promise<boolean>;
 }
 
@@ -91,22 +143,27 @@ export class RequestSession<Data extends object, Session extends object, CreateO
     this.#store = store;
     this.#cookie = cookie;
     this.#jar = jar;
-    this.#id = jar.get(cookie.name);
+    const value = jar.get(cookie.name);
+    this.#id = isSessionId(value) ? value : undefined;
   }
 
-  /** The session ID, for the other operations of the store: that of the request or, after a log-in, the new one. */
+  /**
+   * The session ID, for the other operations of the store: that of the request or, after a log-in or a rotation, the new
+   * one. There need not be such a session.
+   */
   get id(): string | undefined {
     return this.#id;
   }
 
   /**
-   * Reads the session and resets its idle timeout; `null` if there is none. `clearIfGone` clears a cookie whose session
-   * is gone. Use it where a whole page is loaded, and nowhere else. Default: `false`.
+   * Reads the session; `null` if there is none. `refreshTtl` resets its idle timeout. Use `false` where a page asks again
+   * and again by itself, or it keeps the session alive. Default: `true`. `clearIfGone` clears a cookie whose session is
+   * gone. Use it where a whole page is loaded, and nowhere else. Default: `false`.
    */
-  async read({ clearIfGone = false }: { clearIfGone?: boolean } = {}): Promise<Session | null> {
+  async read({ refreshTtl = true, clearIfGone = false } = {}): Promise<Session | null> {
     if (this.#id === undefined) return null;
-    const session = await this.#store.getSession(this.#id);
-    if (session === null && clearIfGone) this.#clear();
+    const session = await this.#store.getSession(this.#id, { refreshTtl });
+    if (session === null && clearIfGone) this.#clearCookie();
     return session;
   }
 
@@ -114,10 +171,16 @@ export class RequestSession<Data extends object, Session extends object, CreateO
    * Writes fields to the session, and creates one if the request has no cookie. `false` if the session of the cookie is
    * gone. Nothing is written then, and no session is created: its cookie could replace that of a log-in that was
    * handled in the meantime.
+   *
+   * `create: false` creates none for a request without a cookie either. Use it for requests that another site sends,
+   * such as the call-back of a bank: they come without the cookie, although the browser has it, and a new one would
+   * replace it. Default: `true`.
    */
-  async write(data: Data): Promise<boolean> {
+  async write(data: Data, { create = true } = {}): Promise<boolean> {
     if (this.#id !== undefined) return this.#store.updateSession(this.#id, data);
-    this.#set(await this.#store.createSession(data));
+    if (!create) return false;
+    const id = await this.#store.createSession(data);
+    await this.#orDelete(id, () => this.#setCookie(id));
     return true;
   }
 
@@ -128,19 +191,32 @@ export class RequestSession<Data extends object, Session extends object, CreateO
    *
    * It is not a rotation, which would keep all fields and the old timeouts. It reads the old session, creates the new
    * one, and deletes the old one. If another request writes to the old session in the meantime, that write is lost. If
-   * Redis fails, the browser has the old session or the new one.
+   * Redis fails, the cookie stays as it was.
    */
   async logIn(data: Data, options?: CreateOptions & { keep?: readonly (keyof Data & string)[] }): Promise<void> {
-    const oldId = this.#id;
     const kept = await this.#pick(options?.keep ?? []);
-    this.#set(await this.#store.createSession({ ...kept, ...data }, options));
-    await this.#store.deleteSession(oldId);
+    const id = await this.#store.createSession({ ...kept, ...data }, options);
+    await this.#orDelete(id, async () => {
+      await this.#store.deleteSession(this.#id);
+      this.#setCookie(id);
+    });
+  }
+
+  /**
+   * Gives the session a new ID and changes it by `data`. Use it at each other change of what the user may do; a
+   * log-in needs no rotation. `false` if there is no session, or if it ended meanwhile. The cookie is left alone then.
+   */
+  async rotate(data?: Data): Promise<boolean> {
+    const id = await this.#store.rotateSession(this.#id, data);
+    if (id === null) return false;
+    await this.#orDelete(id, () => this.#setCookie(id));
+    return true;
   }
 
   /** Deletes the session and clears the cookie. Logging out twice is not an error. */
   async logOut(): Promise<void> {
     await this.#store.deleteSession(this.#id);
-    this.#clear();
+    this.#clearCookie();
   }
 
   async #pick(names: readonly string[]): Promise<Partial<Data>> {
@@ -150,27 +226,37 @@ export class RequestSession<Data extends object, Session extends object, CreateO
     return Object.fromEntries(fields) as Partial<Data>;
   }
 
-  #set(id: string): void {
-    this.#id = id;
-    this.#jar.set(this.#cookie.name, id, this.#cookie.attributes);
+  /** Deletes the new session if the browser does not get its ID: nobody could use it or end it. */
+  async #orDelete(id: string, giveToBrowser: () => void | Promise<void>): Promise<void> {
+    try {
+      await giveToBrowser();
+    } catch (error) {
+      await this.#store.deleteSession(id).catch(() => {}); // what matters to the caller is the first error
+      throw error;
+    }
   }
 
-  #clear(): void {
-    this.#id = undefined;
+  #setCookie(id: string): void {
+    this.#jar.set(this.#cookie.name, id, this.#cookie.attributes);
+    this.#id = id;
+  }
+
+  #clearCookie(): void {
     this.#jar.set(this.#cookie.name, "", { ...this.#cookie.attributes, maxAge: 0 });
+    this.#id = undefined;
   }
 }
 
 /**
- * A jar over the `Cookie` header of a request. `appendSetCookie` must add a `Set-Cookie` header to the response and
- * leave those alone that are there already.
+ * A jar over the `Cookie` header of a request. It finds session IDs and no other cookies. `appendSetCookie` must add a
+ * `Set-Cookie` header to the response and leave those alone that are there already.
  */
 export function headerJar(
   cookieHeader: string | null | undefined,
   appendSetCookie: (setCookie: string) => unknown,
 ): CookieJar {
   return {
-    get: (name) => readCookie(cookieHeader, name),
+    get: (name) => readSessionId(cookieHeader, name),
     set: (name, value, attributes) => appendSetCookie(formatCookie(name, value, attributes)),
   };
 }
@@ -182,17 +268,37 @@ export interface OriginHeaders {
   "sec-fetch-site"?: string | string[] | undefined;
 }
 
+export interface CrossSiteOptions {
+  /**
+   * Other origins whose pages may send requests, such as `https://app.example.com` if the pages and the API are on two
+   * hosts, or `http://localhost:5173` for a development server. Each is a scheme, a host, and a port unless it is the
+   * default one; others are a `TypeError`. Default: none.
+   */
+  allowedOrigins?: readonly string[];
+}
+
 /**
  * Whether a page of another origin sent this request, also one of another subdomain. Check it for every request that
  * changes something, and reply with 403. `SameSite=Lax` is not enough: it only keeps the cookie from being sent along, and
  * a log-in needs no cookie, so another site could log your user in to an account of the attacker (login CSRF). Browsers
  * send `Sec-Fetch-Site` over HTTPS and to localhost; over plain HTTP elsewhere, and if they are old, `Origin` only. A
  * request without either header comes from a program, not from a page in a browser.
+ *
+ * Over plain HTTP elsewhere than on localhost, the pages must not have the `Referrer-Policy: no-referrer`, which is the
+ * default of Helmet: browsers then send their forms with `Origin: null`. `same-origin` keeps as much secret from others.
  */
-export function isCrossSite(headers: OriginHeaders): boolean {
-  const site = headers["sec-fetch-site"];
+export function isCrossSite(headers: OriginHeaders, { allowedOrigins = [] }: CrossSiteOptions = {}): boolean {
+  for (const allowed of allowedOrigins) assertOrigin(allowed);
+  const { origin, host, "sec-fetch-site": site } = headers;
+  if (origin !== undefined && allowedOrigins.includes(origin)) return false;
   if (site !== undefined) return site !== "same-origin" && site !== "none";
-  return headers.origin !== undefined && !isSameHost(headers.origin, headers.host);
+  return origin !== undefined && !isSameHost(origin, host);
+}
+
+function assertOrigin(value: string): void {
+  const isOrigin = URL.canParse(value) && new URL(value).origin === value && !value.includes("*");
+  if (isOrigin) return;
+  throw new TypeError(`allowedOrigins must be origins such as "https://example.com"; got ${JSON.stringify(value)}`);
 }
 
 /**
@@ -206,17 +312,57 @@ function isSameHost(origin: string, host: string | undefined): boolean {
   return originUrl.host !== "" && URL.canParse(ownUrl) && originUrl.host === new URL(ownUrl).host;
 }
 
-/** If there are several cookies of that name, the first counts: browsers send the one with the longest path first. */
-function readCookie(cookieHeader: string | null | undefined, name: string): string | undefined {
+/** What `session-store.ts` creates: 32 bytes in base64url. */
+function isSessionId(value: string | undefined): value is string {
+  return value !== undefined && /^[\w-]{43}$/.test(value);
+}
+
+/**
+ * Returns the first value of this name that has the form of a session ID. There may be others: another application of
+ * this domain or of another port may use the same name. Browsers send the cookie with the longest path first.
+ */
+function readSessionId(cookieHeader: string | null | undefined, name: string): string | undefined {
   for (const pair of cookieHeader?.split(";") ?? []) {
     const separator = pair.indexOf("=");
-    if (separator !== -1 && pair.slice(0, separator).trim() === name) return pair.slice(separator + 1).trim();
+    if (separator === -1 || trimBlanks(pair.slice(0, separator)) !== name) continue;
+    const value = trimBlanks(pair.slice(separator + 1));
+    if (isSessionId(value)) return value;
   }
   return undefined;
 }
 
+/**
+ * Removes spaces and tabs, as HTTP says. `trim()` removes more, so a cookie of another name, which a browser accepts from
+ * another subdomain, would count as `__Host-sid`.
+ */
+function trimBlanks(text: string): string {
+  let start = 0;
+  let end = text.length;
+  while (start < end && isBlank(text[start])) start++;
+  while (start < end && isBlank(text[end - 1])) end--;
+  return text.slice(start, end);
+}
+
+const isBlank = (character: string | undefined) => character === " " || character === "\t";
+
+/** Labels of letters, digits and hyphens. The last one begins with a letter, or it would be that of an IP address. */
+function isDomain(text: string): boolean {
+  const labels = text.split(".");
+  const areLabels = labels.every((label) => /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/i.test(label));
+  return areLabels && text.length <= 253 && /^[a-z]/i.test(labels.at(-1)!);
+}
+
 /** A session ID consists of letters, digits, `-` and `_`, so its value needs no encoding. */
-function formatCookie(name: string, value: string, { path, secure, maxAge }: CookieAttributes): string {
-  const lifetime = maxAge === undefined ? "" : `; Max-Age=${String(maxAge)}`;
-  return `${name}=${value}${lifetime}; Path=${path}; HttpOnly${secure ? "; Secure" : ""}; SameSite=Lax`;
+function formatCookie(name: string, value: string, attributes: CookieAttributes): string {
+  const { path, secure, sameSite, maxAge, domain, partitioned } = attributes;
+  return [
+    `${name}=${value}`,
+    ...(maxAge === undefined ? [] : [`Max-Age=${String(maxAge)}`]),
+    ...(domain === undefined ? [] : [`Domain=${domain}`]),
+    `Path=${path}`,
+    "HttpOnly",
+    ...(secure ? ["Secure"] : []),
+    ...(partitioned ? ["Partitioned"] : []),
+    `SameSite=${sameSite[0]!.toUpperCase()}${sameSite.slice(1)}`,
+  ].join("; ");
 }

@@ -1,17 +1,18 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { parseCookie, parseSetCookie, stringifySetCookie } from "cookie";
-import * as fc from "fast-check";
-import { type CookieJar, headerJar, isCrossSite, RequestSession, SessionCookie } from "../../session-cookie.ts";
+import { parseSetCookie } from "cookie";
+import { type CookieJar, headerJar, RequestSession, SessionCookie } from "../../session-cookie.ts";
 import { RedisSessionStore, RedisUnavailableError } from "../../session-store.ts";
 import { openRedis } from "../redis-connection.ts";
-import { newPrefix, NO_HURRY } from "../store-under-test.ts";
+import { keysLike, newPrefix, NO_HURRY } from "../store-under-test.ts";
 
 const { redis, connect } = await openRedis();
 const fields = { username: String, admin: Boolean, cart_items: Number };
 const store = new RedisSessionStore({ redis, prefix: newPrefix(), fields, ...NO_HURRY });
 const cookie = new SessionCookie();
 const DEAD_ID = "x".repeat(43);
+
+const throwSent = () => assert.fail("The response has been sent");
 
 /** A browser that sends one request at a time, or several that wait for their responses. */
 class TestBrowser {
@@ -87,22 +88,41 @@ describe("the session of a request", () => {
     await redis.expire(store.keyOf(id), 50);
     const browser = new TestBrowser();
     browser.cookies.set("sid", id);
+    await exchange(browser, (session) => session.read({ refreshTtl: false }));
+    assert.ok((await redis.ttl(store.keyOf(id))) <= 50);
     await exchange(browser, (session) => session.read());
     assert.ok((await redis.ttl(store.keyOf(id))) > 90);
   });
 
   test("only a page load clears the cookie of a session that is gone", async () => {
-    for (const id of [DEAD_ID, "not an ID"]) {
-      const browser = new TestBrowser();
-      browser.cookies.set("sid", id);
-      const quiet = await exchange(browser, (session) => session.read());
-      assert.deepEqual(quiet, { result: null, setCookies: [] });
-      const write = await exchange(browser, (session) => session.write({ cart_items: 1 }));
-      assert.deepEqual(write, { result: false, setCookies: [] });
-      const load = await exchange(browser, (session) => session.read({ clearIfGone: true }));
-      assert.deepEqual(load, { result: null, setCookies: ["sid=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax"] });
-      assert.equal(browser.id, undefined);
-    }
+    const browser = new TestBrowser();
+    browser.cookies.set("sid", DEAD_ID);
+    const quiet = await exchange(browser, (session) => session.read());
+    assert.deepEqual(quiet, { result: null, setCookies: [] });
+    const write = await exchange(browser, (session) => session.write({ cart_items: 1 }));
+    assert.deepEqual(write, { result: false, setCookies: [] });
+    const load = await exchange(browser, (session) => session.read({ clearIfGone: true }));
+    assert.deepEqual(load, { result: null, setCookies: ["sid=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax"] });
+    assert.equal(browser.id, undefined);
+  });
+
+  test("a cookie of the same name that holds no session ID is not cleared, and is replaced by a write", async () => {
+    const browser = new TestBrowser();
+    browser.cookies.set("sid", "s:of.another.application");
+    const load = await exchange(browser, (session) => session.read({ clearIfGone: true }));
+    assert.deepEqual(load, { result: null, setCookies: [] });
+    await exchange(browser, (session) => session.write({ cart_items: 1 }));
+    assert.equal((await store.getSession(browser.id))?.cart_items, 1);
+  });
+
+  test("a write with create: false writes to the session of the cookie, and creates none", async () => {
+    const browser = new TestBrowser();
+    const without = await exchange(browser, (session) => session.write({ cart_items: 1 }, { create: false }));
+    assert.deepEqual(without, { result: false, setCookies: [] });
+    await exchange(browser, (session) => session.logIn({ username: "andrew" }));
+    const { result } = await exchange(browser, (session) => session.write({ cart_items: 1 }, { create: false }));
+    assert.equal(result, true);
+    assert.equal((await store.getSession(browser.id))?.cart_items, 1);
   });
 
   test("a page load with a live session does not change the cookie", async () => {
@@ -173,6 +193,29 @@ describe("log-in", () => {
   });
 });
 
+describe("a rotation", () => {
+  test("gives the session a new ID and the cookie with it, and keeps the data", async () => {
+    const browser = new TestBrowser();
+    await exchange(browser, (session) => session.logIn({ username: "andrew" }));
+    const oldId = browser.id;
+    const { result, setCookies } = await exchange(browser, (session) => session.rotate({ admin: true }));
+    assert.equal(result, true);
+    assert.deepEqual(setCookies, [`sid=${browser.id}; Path=/; HttpOnly; SameSite=Lax`]);
+    const session = await store.getSession(browser.id);
+    assert.deepEqual([session?.username, session?.admin], ["andrew", true]);
+    assert.equal(await store.getSession(oldId), null);
+  });
+
+  test("without a session leaves the cookie alone", async () => {
+    for (const id of [undefined, DEAD_ID]) {
+      const browser = new TestBrowser();
+      if (id !== undefined) browser.cookies.set("sid", id);
+      const rotation = await exchange(browser, (session) => session.rotate());
+      assert.deepEqual(rotation, { result: false, setCookies: [] });
+    }
+  });
+});
+
 describe("a slow request that was sent with the old ID", () => {
   const slow = {
     "a read": (session) => session.read(),
@@ -227,6 +270,60 @@ describe("log-out", () => {
   });
 });
 
+describe("a jar", () => {
+  test("is given the name and the attributes, for frameworks that write cookies themselves", async () => {
+    const set: unknown[][] = [];
+    const jar: CookieJar = { get: () => undefined, set: (...args) => set.push(args) };
+    const options = { secure: true, maxAge: 60, sameSite: "none", domain: "example.com", partitioned: true } as const;
+    const session = new RequestSession(store, new SessionCookie(options), jar);
+    await session.write({ cart_items: 1 });
+    const attributes = { path: "/", httpOnly: true, ...options };
+    assert.deepEqual(set, [["__Secure-sid", session.id, attributes]]);
+  });
+
+  test("that throws leaves no new session, and the error reaches the caller", async () => {
+    const own = new RedisSessionStore({ redis, prefix: newPrefix(), fields, ...NO_HURRY });
+    const id = await own.createSession({ username: "andrew" });
+    const open = (value?: string) => new RequestSession(own, cookie, { get: () => value, set: throwSent });
+    const visitor = open();
+    await assert.rejects(visitor.write({ cart_items: 1 }), { message: "The response has been sent" });
+    await assert.rejects(visitor.logIn({ username: "andrew" }), { message: "The response has been sent" });
+    await assert.rejects(open(DEAD_ID).read({ clearIfGone: true }), { message: "The response has been sent" });
+    assert.equal(visitor.id, undefined);
+    assert.deepEqual(await keysLike(redis, own.keyOf("*")), [own.keyOf(id)]);
+    await assert.rejects(open(id).rotate(), { message: "The response has been sent" });
+    assert.deepEqual(await keysLike(redis, own.keyOf("*")), []);
+  });
+});
+
+describe("a log-in that fails", () => {
+  test("because the old session cannot be deleted leaves the cookie and the old session as they were", async () => {
+    const browser = new TestBrowser();
+    await exchange(browser, (session) => session.write({ cart_items: 3 }));
+    const old = browser.id!;
+    const deleted: unknown[] = [];
+    const own = new Proxy(store, {
+      get: (target, name: keyof typeof store) =>
+        name === "deleteSession"
+          ? async (id: string) => {
+              if (id === old) throw new RedisUnavailableError("READONLY");
+              deleted.push(id);
+              return target.deleteSession(id);
+            }
+          : (target[name] as () => unknown).bind(target),
+    });
+    const setCookies: string[] = [];
+    const jar = headerJar(`sid=${old}`, (value) => setCookies.push(value));
+    const session = new RequestSession(own, cookie, jar);
+    await assert.rejects(session.logIn({ username: "andrew" }), RedisUnavailableError);
+    assert.deepEqual(setCookies, []);
+    assert.equal(session.id, old);
+    assert.equal((await session.read())?.cart_items, 3);
+    assert.equal(deleted.length, 1);
+    assert.equal(await store.getSession(String(deleted[0])), null);
+  });
+});
+
 describe("without Redis", () => {
   test("every operation rejects and does not change the cookie", async () => {
     const client = await connect();
@@ -240,111 +337,11 @@ describe("without Redis", () => {
       () => session.write({ cart_items: 1 }),
       () => session.logIn({ username: "andrew" }),
       () => session.logIn({ username: "andrew" }, { keep: ["cart_items"] }),
+      () => session.rotate(),
       () => session.logOut(),
     ];
     for (const operation of operations) await assert.rejects(operation, RedisUnavailableError);
     assert.deepEqual(setCookies, []);
     assert.equal(session.id, DEAD_ID);
-  });
-});
-
-describe("the cookie", () => {
-  test("is sent over HTTPS only, and accepted from this host only, if it is secure", () => {
-    const secure = new SessionCookie({ secure: true });
-    assert.equal(secure.set("abc"), "__Host-sid=abc; Path=/; HttpOnly; Secure; SameSite=Lax");
-    assert.equal(secure.clear(), "__Host-sid=; Max-Age=0; Path=/; HttpOnly; Secure; SameSite=Lax");
-    assert.equal(secure.read("sid=plain; __Host-sid=abc"), "abc");
-    assert.equal(cookie.read("sid=plain; __Host-sid=abc"), "plain");
-  });
-
-  test("lasts until the browser is closed, or for as long as maxAge says", () => {
-    assert.equal(cookie.set("abc"), "sid=abc; Path=/; HttpOnly; SameSite=Lax");
-    assert.equal(new SessionCookie({ maxAge: 60 }).set("abc"), "sid=abc; Max-Age=60; Path=/; HttpOnly; SameSite=Lax");
-    for (const maxAge of [0, -1, 1.5, Number.NaN, Infinity]) {
-      assert.throws(() => new SessionCookie({ maxAge }), {
-        name: "RangeError",
-        message: `maxAge must be a whole number of seconds greater than 0; got ${maxAge}`,
-      });
-    }
-  });
-
-  test("is written as the package cookie writes it", () => {
-    for (const secure of [true, false]) {
-      for (const maxAge of [undefined, 60]) {
-        const tested = new SessionCookie({ secure, maxAge });
-        const attributes = { ...tested.attributes };
-        assert.equal(tested.set("a-_9"), stringifySetCookie(tested.name, "a-_9", attributes));
-        assert.equal(tested.clear(), stringifySetCookie(tested.name, "", { ...attributes, maxAge: 0 }));
-      }
-    }
-  });
-
-  test("is read as the package cookie reads it, whatever else the header contains", () => {
-    const names = fc.constantFrom("sid", "SID", "xsid", "__Host-sid", "", "sid.", "a b");
-    const values = fc.oneof(fc.stringMatching(/^[A-Za-z0-9_-]{0,43}$/), fc.constantFrom("", "=", "a=b", " x", "x "));
-    const pair = fc.oneof(
-      fc.tuple(names, values).map(([name, value]) => `${name}=${value}`),
-      fc.string().map((text) => text.replaceAll("%", "")),
-    );
-    const header = fc
-      .array(pair)
-      .chain((pairs) => fc.constantFrom(pairs.join("; "), pairs.join(";"), pairs.join(" ;\t")));
-    const isAlike = (text: string) => assert.equal(cookie.read(text), parseCookie(text)["sid"]);
-    fc.assert(fc.property(header, isAlike), { numRuns: 2000 });
-    assert.equal(cookie.read(undefined), undefined);
-  });
-
-  test("goes into a jar with its attributes, for frameworks that write cookies themselves", async () => {
-    const set: unknown[][] = [];
-    const jar: CookieJar = { get: () => undefined, set: (...args) => set.push(args) };
-    const session = new RequestSession(store, new SessionCookie({ secure: true, maxAge: 60 }), jar);
-    await session.write({ cart_items: 1 });
-    const attributes = { path: "/", httpOnly: true, sameSite: "lax", secure: true, maxAge: 60 };
-    assert.deepEqual(set, [["__Host-sid", session.id, attributes]]);
-  });
-});
-
-describe("a cross-site request", () => {
-  const cases: [boolean, Record<string, string>][] = [
-    [false, {}],
-    [false, { host: "example.com" }],
-    [false, { "sec-fetch-site": "same-origin" }],
-    [false, { "sec-fetch-site": "none" }],
-    [true, { "sec-fetch-site": "cross-site" }],
-    [true, { "sec-fetch-site": "same-site" }],
-    [true, { "sec-fetch-site": "" }],
-    [true, { "sec-fetch-site": "same-origin, none" }],
-    [true, { "sec-fetch-site": "cross-site", origin: "https://example.com", host: "example.com" }],
-    [false, { "sec-fetch-site": "same-origin", origin: "https://other.com", host: "example.com" }],
-    [false, { origin: "https://example.com", host: "example.com" }],
-    [false, { origin: "https://example.com", host: "example.com:443" }],
-    [false, { origin: "https://EXAMPLE.com:443", host: "example.COM" }],
-    [false, { origin: "http://example.com", host: "example.com:80" }],
-    [false, { origin: "http://[::1]:8080", host: "[::1]:8080" }],
-    [true, { origin: "http://example.com", host: "example.com:443" }],
-    [true, { origin: "http://example.com:8080", host: "example.com" }],
-    [true, { origin: "https://other.com", host: "example.com" }],
-    [true, { origin: "https://example.com.other.com", host: "example.com" }],
-    [true, { origin: "https://sub.example.com", host: "example.com" }],
-    [true, { origin: "https://example.com" }],
-    [true, { origin: "null", host: "example.com" }],
-    [true, { origin: "null", host: "null" }],
-    [true, { origin: "", host: "" }],
-    [true, { origin: "file://", host: "" }],
-    [true, { origin: "https://example.com", host: "[" }],
-  ];
-  for (const [expected, headers] of cases) {
-    test(`is ${expected ? "recognized" : "not reported"} in ${JSON.stringify(headers)}`, () => {
-      assert.equal(isCrossSite(headers), expected);
-    });
-  }
-
-  test("is recognized whatever the headers contain, without an exception", () => {
-    const text = fc.option(fc.oneof(fc.string(), fc.webUrl(), fc.domain()), { nil: undefined });
-    const headers = fc.record({ host: text, origin: text, "sec-fetch-site": text });
-    fc.assert(
-      fc.property(headers, (value) => typeof isCrossSite(value) === "boolean"),
-      { numRuns: 2000 },
-    );
   });
 });
