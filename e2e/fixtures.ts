@@ -2,6 +2,7 @@ import { type BrowserContext, test as base, expect, type Page } from "playwright
 import { createClient } from "redis";
 import { startPrivateRedis } from "../demo/redis/private.ts";
 import { spawnServer } from "../test/demo-process.ts";
+import { REDIS_PROGRAM } from "../test/redis-program.ts";
 
 interface Redis {
   host: string;
@@ -45,7 +46,7 @@ interface WorkerFixtures {
 export const test = base.extend<Fixtures & Options, WorkerFixtures>({
   redis: [
     async ({}, use) => {
-      const server = await startPrivateRedis();
+      const server = await startPrivateRedis(undefined, [REDIS_PROGRAM]);
       const client = await createClient({ socket: { host: server.host, port: server.port } }).connect();
       await use({
         host: server.host,

@@ -6,8 +6,8 @@
  *     npm test -- --scale        all tests: also clusters and Sentinels, and on a cluster the store, the race lab and the
  *                                HTTP contract
  *
- * If both `redis-server` and `valkey-server` are installed, the tests of the store run on each of them. The last line
- * counts the tests of both runners. The exit code is 1 if a test failed, or if a runner or a test file ran no test.
+ * The environment variable REDIS_PROGRAM names the server to test with, as a name or a path. Without it, all tests run on
+ * Redis, and if Valkey is installed too, those of the store on both. The last line counts the tests of both runners. The exit code is 1 if a test failed, or if a runner or a test file ran no test.
  */
 import { execFileSync, execSync, spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
@@ -54,8 +54,10 @@ async function runTests() {
     nodeTests.filter((file) => places.some((place) => file.startsWith(place)));
   const scaleTests = testsIn("test/scale/");
   await runNodeTests(nodeTests.filter((file) => !scaleTests.includes(file)));
-  if (findProgram("redis-server") && findProgram("valkey-server")) {
-    await runNodeTests(testsIn(...STORE_TESTS), { server: "valkey-server" });
+  if (!process.env["REDIS_PROGRAM"] && findProgram("redis-server") && findProgram("valkey-server")) {
+    process.env["REDIS_PROGRAM"] = "valkey-server";
+    await runNodeTests(testsIn(...STORE_TESTS));
+    delete process.env["REDIS_PROGRAM"];
   }
   if (values.scale || paths.length > 0) await runNodeTests(scaleTests, { concurrency: 1 });
   if (values.scale) await runNodeTests(testsIn(...CLUSTER_TESTS), { server: "cluster", concurrency: 1 });

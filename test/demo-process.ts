@@ -4,6 +4,7 @@ import { isAbsolute, join } from "node:path";
 import { Browser } from "./browser.ts";
 import { killAtExit, type Lifetime } from "./child-process.ts";
 import type { SpawnedRedis } from "./redis-process.ts";
+import { PATH } from "./redis-program.ts";
 import { reservedPort } from "./reserved-port.ts";
 
 /** Five seconds are promised for a stop, and a busy machine takes long to start a server that is to end by itself. */
@@ -38,7 +39,7 @@ export function spawnProgram(
   environment: Record<string, string>,
 ): SpawnedProgram {
   const child = spawn(process.execPath, [...commandOf(file), ...args], {
-    env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...environment },
+    env: { PATH, HOME: process.env["HOME"], ...environment },
     stdio: ["ignore", "pipe", "pipe"],
     detached: true,
   });

@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import type { Lifetime } from "./child-process.ts";
 import { type SpawnedRedis, spawnRedis } from "./redis-process.ts";
+import { REDIS_CLI } from "./redis-program.ts";
 import { reservedPort } from "./reserved-port.ts";
 import { until } from "./wait.ts";
 
@@ -103,4 +104,4 @@ async function stateOf({ send }: ClusterNode): Promise<NodeState> {
 }
 
 const redisCli = (...args: string[]) =>
-  promisify(execFile)("redis-cli", ["--cluster", ...args], { timeout: RESHARD_LIMIT_MS, maxBuffer: 2 ** 26 });
+  promisify(execFile)(REDIS_CLI, ["--cluster", ...args], { timeout: RESHARD_LIMIT_MS, maxBuffer: 2 ** 26 });

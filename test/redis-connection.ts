@@ -2,11 +2,10 @@ import { after } from "node:test";
 import { createClient, createCluster, type RedisClientType } from "redis";
 import { startPrivateRedis } from "../demo/redis/private.ts";
 import { spawnCluster } from "./redis-cluster.ts";
+import { REDIS_PROGRAM } from "./redis-program.ts";
 
-/** `valkey-server` runs the tests on Valkey, and `cluster` on three masters and three replicas. */
-const { TEST_SERVER = "" } = process.env;
-const IS_CLUSTER = TEST_SERVER === "cluster";
-const PROGRAMS = TEST_SERVER === "" || IS_CLUSTER ? undefined : [TEST_SERVER];
+/** `cluster`: three masters and three replicas. */
+const IS_CLUSTER = process.env["TEST_SERVER"] === "cluster";
 
 /** What the tests ask of Redis, be it one server or a cluster. */
 export type Client = RedisClientType & { servers: () => RedisClientType[] };
@@ -17,7 +16,7 @@ export const openRedis = () => (IS_CLUSTER ? openCluster() : openServer());
 
 /** One server, also where the tests run on a cluster: for what is done to a server by itself. */
 export async function openServer() {
-  const server = await startPrivateRedis(undefined, PROGRAMS);
+  const server = await startPrivateRedis(undefined, [REDIS_PROGRAM]);
   return open(server, false, async (user) => {
     const client = await connectToServer(server, user);
     return Object.assign(client, { servers: () => [client] });

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createClient } from "redis";
 import { killAtExit, type Lifetime } from "./child-process.ts";
+import { REDIS_PROGRAM } from "./redis-program.ts";
 import { reservedPort } from "./reserved-port.ts";
 import { until } from "./wait.ts";
 
@@ -17,7 +18,7 @@ const READY_LIMIT_MS = 30_000;
  */
 export const DURABLE = ["--appendonly", "yes", "--appendfsync", "no"];
 
-/** A redis-server of the test's own, to hang, to kill and to start again on the same port. */
+/** A Redis or Valkey of the test's own, to hang, to kill and to start again on the same port. */
 export interface SpawnedRedis {
   port: number;
   /** Runs a command on a connection of its own. */
@@ -36,7 +37,7 @@ export function spawnRedis(t: Lifetime, options: string[] = []): Promise<Spawned
   });
 }
 
-/** Runs redis-server with the arguments that the function returns for a free port and an empty folder. */
+/** Runs the server with the arguments that the function returns for a free port and an empty folder. */
 export async function spawnRedisServer(
   t: Lifetime,
   argumentsFor: (port: number, folder: string) => string[] | Promise<string[]>,
@@ -54,7 +55,7 @@ export async function spawnRedisServer(
   return { port, send, isRunning: () => isRunning, kill, start, hang, resume };
 
   function run(more: string[] = []) {
-    return killAtExit(spawn("redis-server", [...args, ...more], { stdio: "ignore" }));
+    return killAtExit(spawn(REDIS_PROGRAM, [...args, ...more], { stdio: "ignore" }));
   }
 
   function send(...command: string[]) {
@@ -76,7 +77,7 @@ export async function spawnRedisServer(
 
   async function ready() {
     const isUp = await until(async () => (await send("PING").catch(() => "")) === "PONG", READY_LIMIT_MS);
-    assert.ok(isUp, `redis-server does not reply on port ${port}`);
+    assert.ok(isUp, `${REDIS_PROGRAM} does not reply on port ${port}`);
   }
 
   function hang() {

@@ -1,15 +1,15 @@
 import { accessSync, constants, statSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { delimiter, resolve } from "node:path";
 
 /**
- * The path of the first of these programs that is on the `PATH`; undefined if none is. This is JavaScript, because
+ * The path of the first of these programs that is there, by its name on the `PATH` or by its absolute path; undefined if none is. This is JavaScript, because
  * `scripts/setup.mjs` uses it and runs without tsx.
  *
  * @param {...string} names
  */
 export function findProgram(...names) {
   const folders = (process.env["PATH"] ?? "").split(delimiter).filter(Boolean);
-  return names.flatMap((name) => folders.map((folder) => join(folder, name))).find(isExecutable);
+  return names.flatMap((name) => folders.map((folder) => resolve(folder, name))).find(isExecutable);
 }
 
 /** @param {string} path */

@@ -9,6 +9,7 @@ import { Browser } from "../browser.ts";
 import type { Lifetime } from "../child-process.ts";
 import { spawnServer } from "../demo-process.ts";
 import { askRedis, DURABLE, spawnRedis } from "../redis-process.ts";
+import { REDIS_PROGRAM } from "../redis-program.ts";
 import { reservedPort } from "../reserved-port.ts";
 import { until } from "../wait.ts";
 import { spawnSentinel } from "../redis-sentinel.ts";
@@ -25,8 +26,8 @@ const HERE: AltName[] = [
 ];
 const ELSEWHERE: AltName[] = [{ type: 2, value: "redis.example.com" }];
 
-const attempt = spawnSync("redis-server", ["--port", "0", "--tls-port", "0"], { encoding: "utf8" });
-const skip = attempt.stdout.includes("not listen anywhere") ? false : "redis-server was built without TLS";
+const attempt = spawnSync(REDIS_PROGRAM, ["--port", "0", "--tls-port", "0"], { encoding: "utf8" });
+const skip = attempt.stdout.includes("not listen anywhere") ? false : `${REDIS_PROGRAM} was built without TLS`;
 
 const folder = await mkdtemp(join(tmpdir(), "test-certificates-"));
 after(() => rm(folder, { recursive: true }));
