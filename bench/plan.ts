@@ -6,6 +6,7 @@ export const FULL = {
   operations: { roundsOfHundred: 30, roundsOfTenThousand: 15 },
   memory: { sessions: 10_000 },
   growth: { sizes: [1000, 10_000, 100_000, 1_000_000], rounds: 15, callsPerRound: 2000 },
+  watch: { connections: [0, 10_000], rounds: 3 },
 };
 
 /** To see that it works. */
@@ -14,4 +15,5 @@ export const QUICK: Plan = {
   operations: { roundsOfHundred: 2, roundsOfTenThousand: 1 },
   memory: { sessions: 1000 },
   growth: { sizes: [1000, 10_000], rounds: 3, callsPerRound: 1000 },
+  watch: { connections: [0, 10_000], rounds: 1 },
 };

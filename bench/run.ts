@@ -13,6 +13,7 @@ import { MEASURED_CORE, OTHER_CORE, pin } from "./processes.ts";
 import { measureOperations } from "./redis-cost.ts";
 import { measureDemo, measureFrameworks } from "./requests.ts";
 import { connectRedis, infoOf } from "./servers/redis-client.ts";
+import { measureWatch } from "./watch.ts";
 import { markdownTable, type Row, writeDocument } from "./tables.ts";
 
 const { values: options } = parseArgs({ options: { quick: { type: "boolean", default: false } } });
@@ -39,6 +40,7 @@ pin(process.pid, MEASURED_CORE);
 await measure("operations", () => measureOperations(client, plan.operations));
 await measure("memory", () => measureMemory(client, plan.memory));
 await measure("growth", () => measureGrowth(client, plan.growth));
+await measure("watch", () => measureWatch(client, plan.watch));
 
 client.destroy();
 await redis.stop();
