@@ -4,14 +4,13 @@
 import { once } from "node:events";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { createDemoServer } from "./demo/http/demo-server.ts";
+import { createApp } from "./demo/app.ts";
+import { createHttpServer } from "./demo/http/http-server.ts";
 import { parseOptions, usage } from "./demo/process/options.ts";
 import { openRedis } from "./demo/redis/connect.ts";
-import { checkHealth } from "./demo/redis/health.ts";
-import { OutageLog } from "./demo/redis/outage-log.ts";
 import { StartError } from "./demo/process/start-error.ts";
 import { createStopSignal } from "./demo/process/stop-signal.ts";
-import { DemoStore } from "./demo/store.ts";
+import { handleRequest } from "./demo/routes/handle-request.ts";
 
 const DEFAULT_TTL = 60; // seconds: short, so that you can watch a session expire
 const KEEP_IDLE_MS = 500; // when the server stops, idle connections stay open for this long: a request may be on its way
@@ -25,11 +24,10 @@ async function run(args: string[], stopping: AbortSignal): Promise<void> {
   stopping.removeEventListener("abort", exitAtOnce);
   try {
     const storeSettings = { ttl: Math.min(DEFAULT_TTL, absoluteTtl), absoluteTtl, hashIds };
-    const store = new DemoStore({ redis: redis.client, ...storeSettings });
-    const outages = new OutageLog(() => checkHealth(store, redis));
-    redis.watch((reason) => outages.report(reason));
+    const app = createApp({ redis, storeSettings, isCookieSecure: secureCookie });
+    redis.watch((reason) => app.outages.report(reason));
 
-    const server = createDemoServer({ redis, storeSettings, secureCookie, outages, stopping });
+    const server = createHttpServer((...request) => handleRequest(app, ...request), stopping);
     await listen(server, port, host);
     console.log(`Sessions in Redis: open ${urlOf(host, (server.address() as AddressInfo).port)}`);
     console.log(`Redis: ${redis.address}`);

@@ -1,8 +1,10 @@
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { after } from "node:test";
-import { createDemoServer } from "../demo/http/demo-server.ts";
+import { createApp } from "../demo/app.ts";
+import { createHttpServer } from "../demo/http/http-server.ts";
 import { OutageLog } from "../demo/redis/outage-log.ts";
+import { handleRequest } from "../demo/routes/handle-request.ts";
 import { Browser } from "./browser.ts";
 import { openRedis } from "./redis-connection.ts";
 import { keysLike, newPrefix, NO_HURRY } from "./store-under-test.ts";
@@ -46,7 +48,8 @@ export async function openDemo() {
     const prefix = newPrefix();
     const { signal: stopping } = new AbortController();
     const storeSettings = { prefix, ttl: Math.min(60, absoluteTtl), absoluteTtl, ...NO_HURRY, ...timeLimit };
-    const server = createDemoServer({ redis: demoRedis, storeSettings, secureCookie: secure, outages, stopping });
+    const app = createApp({ redis: demoRedis, storeSettings, isCookieSecure: secure, outages });
+    const server = createHttpServer((...request) => handleRequest(app, ...request), stopping);
     server.requestTimeout = server.headersTimeout = 0; // a busy machine may need longer than a client is given
     await once(server.listen(0, "127.0.0.1"), "listening");
     closers.push(() => {

@@ -1,7 +1,7 @@
 import { STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
+import { type Header, SECURITY_HEADERS } from "./headers.ts";
 import { jsonReply } from "./reply.ts";
-import { SECURITY_HEADERS } from "./security-headers.ts";
 
 /** How long the client may take to close its side after the reply. */
 const CLOSE_LIMIT_MS = 1000;
@@ -10,15 +10,16 @@ const CLOSE_LIMIT_MS = 1000;
  * Replies to data that is not an HTTP request, or to a request that was not complete in time. Node has no response object
  * for these, so this writes the whole reply to the socket.
  */
-export function replyToClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
+export function onClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (!socket.writable || error.code === "ECONNRESET") {
     socket.destroy();
     return;
   }
   const { status, sentence } = describe(error);
   const { headers, body } = jsonReply({ error: sentence }, status);
-  const lines = [...SECURITY_HEADERS, ...headers, "Content-Length", String(body.length), "Connection", "close"]
-    .map((text, index) => (index % 2 === 0 ? `${text}: ` : `${text}\r\n`))
+  const length: Header = ["Content-Length", String(body.length)];
+  const lines = [...SECURITY_HEADERS, ...headers, length, ["Connection", "close"]]
+    .map(([name, value]) => `${name}: ${value}\r\n`)
     .join("");
   setTimeout(() => socket.destroy(), CLOSE_LIMIT_MS).unref();
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines}\r\n${body.toString()}`);

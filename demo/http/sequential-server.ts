@@ -18,11 +18,13 @@ const BLANK_LINE = Buffer.from("\r\n\r\n");
  *
  * Node parses all that it has read of a connection, up to 64 KB, and emits every request in it at once. So a client that
  * sends requests without waiting for replies (pipelining) could have 2,100 of them handled at the same time, a read could
- * overtake the write before it, and 50 such clients that never read could fill the memory.
+ * overtake the write before it, and 50 such clients that never read could fill the memory. A queue of the parsed requests
+ * would keep the order, but not save the memory.
  *
- * Therefore this stands between the connection and Node's own "data" listener, which passes the data to the HTTP parser,
- * and gives it the data in pieces that contain the end of at most one request. While a request is being handled, what
- * follows stays in the socket, and a client that sends more has to wait.
+ * Therefore this takes Node's own "data" listener, which passes the data to the HTTP parser, off each connection, and calls
+ * it with pieces that contain the end of at most one request. While a request is being handled, what follows stays in the
+ * socket, and a client that sends more has to wait. Node documents no such listener; tests of pipelining show that it is
+ * there. It costs some 5 µs a request, because Node's parser then cannot read the socket by itself.
  */
 export function createSequentialServer(options: ServerOptions, handle: RequestListener): Server {
   const readers = new WeakMap<Socket, ConnectionReader>();

@@ -11,6 +11,7 @@ export const NOTICES = {
   ended: "Logged out. Redis deleted the hash, your browser forgot the cookie",
 };
 
-export type Notice = keyof typeof NOTICES;
+export type NoticeName = keyof typeof NOTICES;
 
-export const isNotice = (value: unknown): value is Notice => typeof value === "string" && Object.hasOwn(NOTICES, value);
+export const isNoticeName = (value: unknown): value is NoticeName =>
+  typeof value === "string" && Object.hasOwn(NOTICES, value);

@@ -1,9 +1,8 @@
-import type { Device } from "../session-list.ts";
 import type { RaceResult } from "../race-lab/race-lab.ts";
-import type { DemoSession, KeyClock } from "../store.ts";
+import type { DemoSession, KeyClock, ListedSession } from "../demo-store.ts";
 import { type Cost, costOf, type RequestCost, type TimeLeft } from "../explain/costs.ts";
 import { formField, type FormField, type Mistake, mistakeIn } from "./form-field.ts";
-import { NOTICES, type Notice } from "./notices.ts";
+import { NOTICES, type NoticeName } from "./notices.ts";
 
 /** TTLs that are one click away, in seconds. */
 const TTL_CHOICES = [
@@ -23,7 +22,7 @@ const ABSOLUTE_CHOICES = [
 const CHOICE_TOLERANCE = 5; // seconds
 
 /** How many of a user's sessions the page shows. */
-export const MAX_DEVICES = 20;
+export const MAX_SHOWN = 20;
 
 /** What stays the same for as long as the server runs. */
 export interface PageSettings {
@@ -46,11 +45,11 @@ export interface PageState {
   session: DemoSession | null;
   clock: KeyClock | undefined;
   /**
-   * Those of the session's user, at most one more than `MAX_DEVICES`. `unread`: the request did not ask for them;
+   * Those of the session's user, at most one more than `MAX_SHOWN`. `unread`: the request did not ask for them;
    * `unavailable`: Redis could not list them.
    */
-  devices: Device[] | "unread" | "unavailable";
-  notice: Notice | undefined;
+  sessions: ListedSession[] | "unread" | "unavailable";
+  notice: NoticeName | undefined;
   mistake: Mistake | undefined;
   /** What was typed into the form that was refused. */
   typed: Record<"username" | "ttl" | "absoluteTtl" | "rounds", string | undefined>;
@@ -60,7 +59,8 @@ export interface PageState {
   costs: RequestCost[];
 }
 
-export interface News {
+/** What the page says of the session. */
+export interface Notice {
   /** Shown in bold before the text. */
   heading: string;
   /** Without its full stop: the page's script adds the time at which a session ended. */
@@ -137,7 +137,7 @@ interface DevicesView {
 export interface SessionView {
   state: "none" | "live" | "ended";
   cookie: CookieView;
-  news: News[];
+  news: Notice[];
   username: FormField;
   ttl: TtlView;
   absoluteTtl: AbsoluteTtlView;
@@ -173,7 +173,7 @@ export function createSessionView(settings: PageSettings, pageState: PageState):
     aboutRedis: ABOUT_REDIS[state],
     fields: state === "none" ? FIELDS_TO_COME : fieldsOf(session),
     clocks,
-    devices: session === null ? undefined : devicesView(pageState.devices, session.username ?? ""),
+    devices: session === null ? undefined : devicesView(pageState.sessions, session.username ?? ""),
     costs: costsOf(pageState, session),
     ended: undefined,
   };
@@ -257,7 +257,7 @@ function deadlineOf({ session_deadline }: DemoSession): number | undefined {
 /** `2026-04-08T12:34:56Z`, as the store writes times. */
 const dateOf = (time: number) => `${new Date(time).toISOString().slice(0, -5)}Z`;
 
-function newsOf({ sessionId, notice, mistake }: PageState, session: DemoSession | null): News[] {
+function newsOf({ sessionId, notice, mistake }: PageState, session: DemoSession | null): Notice[] {
   if (mistake !== undefined && mistake.field === undefined) {
     return [bad(mistake.message.replace(/\.?$/, "."), session === null ? "Log in again" : "Nothing was changed")];
   }
@@ -268,8 +268,8 @@ function newsOf({ sessionId, notice, mistake }: PageState, session: DemoSession 
   return [good("You have no session. Log in, and watch it expire")];
 }
 
-const good = (text: string): News => ({ heading: "", text, isBad: false, reason: "" });
-const bad = (heading: string, text: string, reason: News["reason"] = ""): News => ({
+const good = (text: string): Notice => ({ heading: "", text, isBad: false, reason: "" });
+const bad = (heading: string, text: string, reason: Notice["reason"] = ""): Notice => ({
   heading,
   text,
   isBad: true,
@@ -347,12 +347,12 @@ const isCapped = ({ session_deadline }: DemoSession, { left, now }: KeyClock) =>
   now + left > Number(session_deadline) * 1000 - CLOCK_TOLERANCE_MS;
 const secondsText = (ms: number) => `${Math.ceil(ms / 1000)} s`;
 
-function devicesView(devices: PageState["devices"], username: string): DevicesView {
-  if (devices === "unread") return { isUnread: true, items: [], hasOthers: false, note: "" };
-  if (devices === "unavailable") {
+function devicesView(sessions: PageState["sessions"], username: string): DevicesView {
+  if (sessions === "unread") return { isUnread: true, items: [], hasOthers: false, note: "" };
+  if (sessions === "unavailable") {
     return { isUnread: false, items: [], hasOthers: false, note: "Redis cannot list them at the moment." };
   }
-  const items = devices.slice(0, MAX_DEVICES).map(({ handle, current, created_at, last_accessed_at, ttl }) => ({
+  const items = sessions.slice(0, MAX_SHOWN).map(({ handle, current, created_at, last_accessed_at, ttl }) => ({
     handle,
     current,
     name: current ? "This browser" : "Another browser",
@@ -362,11 +362,11 @@ function devicesView(devices: PageState["devices"], username: string): DevicesVi
     ttl,
   }));
   const hasOthers = items.some(({ current }) => !current);
-  return { isUnread: false, items, hasOthers, note: devicesNote(devices.length, hasOthers, username) };
+  return { isUnread: false, items, hasOthers, note: devicesNote(sessions.length, hasOthers, username) };
 }
 
 function devicesNote(count: number, hasOthers: boolean, username: string): string {
-  if (count > MAX_DEVICES) return `These are the latest ${MAX_DEVICES}. There are more.`;
+  if (count > MAX_SHOWN) return `These are the latest ${MAX_SHOWN}. There are more.`;
   if (hasOthers) return "";
   return `Open a second browser or a private window, and log in there as ${username}: that session appears here.`;
 }

@@ -16,7 +16,7 @@ export const WORK_MS = 20;
 export const DEFAULT_ROUNDS = 100;
 export const MAX_ROUNDS = 300;
 const ROUNDS_AT_ONCE = 10;
-const KEY_TTL = 60; // seconds: enough for somebody who takes the steps one by one
+const KEY_TTL = 60; // seconds: enough for somebody who runs the steps one by one
 
 /** A value for each of the two ways. */
 export interface PlainAndStore<Value> {
@@ -38,8 +38,8 @@ export interface RoundHistory {
   fields: Hash;
 }
 
-/** A step that was taken by itself, and what Redis held after it. */
-export interface TakenStep extends StepRecord {
+/** A step that was run by itself, and what Redis held after it. */
+export interface StepResult extends StepRecord {
   fields: Hash;
 }
 
@@ -102,7 +102,7 @@ export class RaceLab {
     }
   }
 
-  /** Creates the two sessions for somebody who takes the steps one by one. */
+  /** Creates the two sessions for somebody who runs the steps one by one. */
   async start(): Promise<StartedRace> {
     try {
       const { id, plain, store } = await this.#createSessions();
@@ -113,12 +113,12 @@ export class RaceLab {
     }
   }
 
-  /** Takes one step in both ways. `id` should be from `start`; with the ID of another session, the step changes that. */
-  async takeStep(step: RaceStep, id: string): Promise<PlainAndStore<TakenStep>> {
+  /** Runs one step in both ways. `id` should be from `start`; with the ID of another session, the step changes that. */
+  async runStep(step: RaceStep, id: string): Promise<PlainAndStore<StepResult>> {
     if (!isSessionId(id)) throw new RangeError("id must be one that start returned");
     const { plain, store } = this.#sessions(id);
     try {
-      return { plain: await takeStep(plain, step), store: await takeStep(store, step) };
+      return { plain: await runStep(plain, step), store: await runStep(store, step) };
     } catch (error) {
       throw asUnavailable(error);
     }
@@ -154,7 +154,7 @@ export class RaceLab {
 
 const isRevived = ({ fields }: RoundHistory) => Object.keys(fields).length > 0;
 
-async function takeStep(session: RaceSession, step: RaceStep): Promise<TakenStep> {
+async function runStep(session: RaceSession, step: RaceStep): Promise<StepResult> {
   const record = await session[step]();
   return { ...record, fields: await session.fields() };
 }
@@ -162,19 +162,19 @@ async function takeStep(session: RaceSession, step: RaceStep): Promise<TakenStep
 /** Runs the request and the log-out at the same time. The two promises tell when to write and when to log out. */
 async function race(session: RaceSession, workDone: Promise<void>, logoutDue: Promise<void>): Promise<RoundHistory> {
   const steps: Promise<StepRecord>[] = []; // in the order in which they are sent
-  function take(step: RaceStep): Promise<StepRecord> {
+  function run(step: RaceStep): Promise<StepRecord> {
     const record = session[step]();
     steps.push(record);
     return record;
   }
   async function request(): Promise<void> {
-    const { found } = await take("read");
+    const { found } = await run("read");
     await workDone;
-    if (found) await take("write");
+    if (found) await run("write");
   }
   async function logOut(): Promise<void> {
     await logoutDue;
-    await take("logout");
+    await run("logout");
   }
   await waitForAll([request(), logOut()]);
   const fields = await session.fields();

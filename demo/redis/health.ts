@@ -1,4 +1,4 @@
-import type { DemoStore } from "../store.ts";
+import type { DemoStore } from "../demo-store.ts";
 import type { Redis } from "./connect.ts";
 
 /**

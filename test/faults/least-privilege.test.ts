@@ -3,9 +3,11 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { after, describe, test } from "node:test";
 import { createClient } from "redis";
-import { createDemoServer } from "../../demo/http/demo-server.ts";
+import { createApp } from "../../demo/app.ts";
+import { createHttpServer } from "../../demo/http/http-server.ts";
 import { OutageLog } from "../../demo/redis/outage-log.ts";
 import { openRedis } from "../../demo/redis/connect.ts";
+import { handleRequest } from "../../demo/routes/handle-request.ts";
 import { RedisSessionStore } from "../../session-store.ts";
 import { PASSWORD, RULES, USER, WITH_A_DATABASE } from "../redis-acl.ts";
 import { Browser } from "../browser.ts";
@@ -92,7 +94,8 @@ async function requestsThatFailAs(username: string, database = 0): Promise<strin
   const connection = await openRedis({ kind: "single", host: "127.0.0.1", port: redis.port, ...login });
   const { signal: stopping } = new AbortController();
   const storeSettings = { ttl: 60, absoluteTtl: 2_592_000, ...NO_HURRY };
-  const server = createDemoServer({ redis: connection, storeSettings, secureCookie: false, outages, stopping });
+  const app = createApp({ redis: connection, storeSettings, isCookieSecure: false, outages });
+  const server = createHttpServer((...request) => handleRequest(app, ...request), stopping);
   try {
     await once(server.listen(0, "127.0.0.1"), "listening");
     return await requestsThatFail(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);

@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
-import { createDemoServer } from "../../demo/http/demo-server.ts";
+import { createApp } from "../../demo/app.ts";
+import { createHttpServer } from "../../demo/http/http-server.ts";
 import { openRedis } from "../../demo/redis/connect.ts";
-import { OutageLog } from "../../demo/redis/outage-log.ts";
+import { handleRequest } from "../../demo/routes/handle-request.ts";
 import { Browser } from "../browser.ts";
 import { spawnRedis } from "../redis-process.ts";
 
@@ -16,13 +17,13 @@ test("an exception that nobody expects is a 500 that names its entry in the log,
   const { port } = await spawnRedis(t);
   const redis = await openRedis({ kind: "single", host: "127.0.0.1", port });
   t.after(() => redis.close());
-  const server = createDemoServer({
+  const app = createApp({
     redis: { ...redis, ping: failUnexpectedly },
     storeSettings: { ttl: 60, absoluteTtl: 3600 },
-    secureCookie: false,
-    outages: new OutageLog(async () => {}),
-    stopping: new AbortController().signal,
+    isCookieSecure: false,
   });
+  const { signal: stopping } = new AbortController();
+  const server = createHttpServer((...request) => handleRequest(app, ...request), stopping);
   t.after(() => {
     server.close();
     server.closeAllConnections();

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { CommandLog } from "../../demo/explain/command-log.ts";
-import { DemoStore } from "../../demo/store.ts";
+import { DemoStore } from "../../demo/demo-store.ts";
 import { openRedis } from "../redis-connection.ts";
 import { newPrefix, NO_HURRY } from "../store-under-test.ts";
 

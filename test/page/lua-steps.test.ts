@@ -5,7 +5,7 @@ import { createClient } from "redis";
 import { isOperation, OPERATIONS, type Operation, scriptSteps } from "../../demo/explain/lua-steps.ts";
 import { withConditions } from "../../demo/explain/costs.ts";
 import { timeLeftOf } from "../../demo/page/session-view.ts";
-import { DemoStore } from "../../demo/store.ts";
+import { DemoStore } from "../../demo/demo-store.ts";
 import { CommandLog } from "../../demo/explain/command-log.ts";
 import type { Condition } from "../../demo/explain/lua-call.ts";
 import { createScriptView, lineOf } from "../../demo/explain/lua-page.ts";

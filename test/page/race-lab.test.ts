@@ -56,12 +56,12 @@ describe("the race lab", () => {
     const { lab } = openLab();
     const { id, plain, store } = await lab.start();
     assert.deepEqual([plain.held, store.held], ["5 fields, page_views 1", "6 fields, page_views 1"]);
-    const read = await lab.takeStep("read", id);
+    const read = await lab.runStep("read", id);
     assert.ok(read.plain.found && read.store.found);
-    const logout = await lab.takeStep("logout", id);
+    const logout = await lab.runStep("logout", id);
     assert.deepEqual([logout.plain.fields, logout.store.fields], [{}, {}]);
     assert.deepEqual([logout.plain.calls[0]?.held, logout.store.calls[0]?.held], ["no key", "no key"]);
-    const write = await lab.takeStep("write", id);
+    const write = await lab.runStep("write", id);
     assert.equal(write.plain.fields["page_views"], "2");
     assert.deepEqual([write.store.found, write.store.fields], [false, {}]);
   });
@@ -69,10 +69,10 @@ describe("the race lab", () => {
   test("brings nothing back when the write comes before the log-out", async () => {
     const { lab } = openLab();
     const { id } = await lab.start();
-    await lab.takeStep("read", id);
-    const write = await lab.takeStep("write", id);
+    await lab.runStep("read", id);
+    const write = await lab.runStep("write", id);
     assert.deepEqual([write.plain.fields["page_views"], write.store.fields["page_views"]], ["2", "2"]);
-    const logout = await lab.takeStep("logout", id);
+    const logout = await lab.runStep("logout", id);
     assert.deepEqual([logout.plain.fields, logout.store.fields], [{}, {}]);
   });
 
@@ -83,9 +83,9 @@ describe("the race lab", () => {
     ] as const) {
       const { lab, prefix } = openLab({ absoluteTtl });
       const { id } = await lab.start();
-      await lab.takeStep("read", id);
-      await lab.takeStep("logout", id);
-      await lab.takeStep("write", id);
+      await lab.runStep("read", id);
+      await lab.runStep("logout", id);
+      await lab.runStep("write", id);
       await lab.start();
       const keys = await keysLike(redis, `${prefix}*`);
       assert.equal(keys.length, 3);
@@ -109,7 +109,7 @@ describe("the race lab", () => {
           return added;
         },
       });
-      await assert.rejects(step === "write" ? lab.takeStep("write", id) : lab.start(), RedisUnavailableError);
+      await assert.rejects(step === "write" ? lab.runStep("write", id) : lab.start(), RedisUnavailableError);
       const keys = await keysLike(redis, `${prefix}*`);
       assert.equal(keys.length, 2);
       for (const key of keys) assert.ok((await redis.pTTL(key)) > 0, `${key} has no expiry after ${step}`);
@@ -118,7 +118,7 @@ describe("the race lab", () => {
 
   test("takes no step on a key that a client makes up", async () => {
     const { lab } = openLab();
-    await assert.rejects(lab.takeStep("write", "user:andrew"), RangeError);
+    await assert.rejects(lab.runStep("write", "user:andrew"), RangeError);
   });
 
   test("runs once at a time", async () => {
@@ -136,7 +136,7 @@ describe("the race lab", () => {
     client.destroy();
     await assert.rejects(lab.run(10), RedisUnavailableError);
     await assert.rejects(lab.start(), RedisUnavailableError);
-    await assert.rejects(lab.takeStep("read", "A".repeat(43)), RedisUnavailableError);
+    await assert.rejects(lab.runStep("read", "A".repeat(43)), RedisUnavailableError);
     assert.ok(!lab.isRunning);
   });
 });

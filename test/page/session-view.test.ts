@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { createSessionView, type PageState } from "../../demo/page/session-view.ts";
 import type { LoggedCommand } from "../../demo/explain/command-log.ts";
-import type { DemoSession } from "../../demo/store.ts";
+import type { DemoSession } from "../../demo/demo-store.ts";
 
 const SETTINGS = {
   cookieName: "sid",
@@ -47,7 +47,7 @@ function state(
     notice: undefined,
     mistake: undefined,
     typed: NOTHING_TYPED,
-    devices: "unread",
+    sessions: "unread",
     race: undefined,
     costs: [],
     ...changes,

@@ -1,11 +1,11 @@
 import { parseCookie, stringifySetCookie } from "cookie";
-import { isNotice, type Notice } from "../page/notices.ts";
+import { isNoticeName, type NoticeName } from "./notices.ts";
 import type { RaceResult, RoundHistory } from "../race-lab/race-lab.ts";
 import type { LoggedCommand } from "../explain/command-log.ts";
 
 /** What a form did: the page shows it once. */
 export interface Flash {
-  notice: Notice;
+  notice: NoticeName;
   /** `POST /increment` */
   request: string;
   commands: readonly LoggedCommand[];
@@ -56,7 +56,7 @@ export class FlashCookie {
 
 function isFlash(value: unknown): value is Flash {
   const { notice, request, commands, race } = value as Partial<Flash>;
-  if (!isNotice(notice) || !isText(request) || !Array.isArray(commands)) return false;
+  if (!isNoticeName(notice) || !isText(request) || !Array.isArray(commands)) return false;
   return commands.every(isLoggedCommand) && (race === undefined || isRaceResult(race));
 }
 

@@ -3,10 +3,17 @@ import { UserSessions } from "../user-sessions.ts";
 
 export type DemoSession = Session;
 
-/**
- * The settings of the demo's stores: one for all requests, one for the check during an outage, and one for each request
- * whose commands are logged. A store opens no connection, so one more costs nothing.
- */
+/** A session in the list of its user. The session ID is left out: whoever sees it could use the session. */
+export interface ListedSession {
+  handle: string;
+  /** Whether it is the session of the request. */
+  current: boolean;
+  created_at: string;
+  last_accessed_at: string;
+  /** Seconds left. */
+  ttl: number;
+}
+
 export interface StoreSettings {
   /** The idle timeout in seconds, for sessions that are created without one. */
   ttl: number;
@@ -34,8 +41,8 @@ return { redis.call("PTTL", KEYS[1]), time[1] * 1000 + math.floor(time[2] / 1000
 
 const MAX_CLOCK_ERROR_MS = 10;
 
-/** The store, and what the page's countdown needs: the time left in milliseconds. */
 export class DemoStore extends UserSessions {
+  /** For the page's countdown: the time left in milliseconds. */
   async readClock(id: string): Promise<KeyClock> {
     const sentAt = Date.now();
     const name = "clock"; // for the page's list of commands; the script does not use it
@@ -43,5 +50,18 @@ export class DemoStore extends UserSessions {
     const [left, now] = (reply as unknown[]).map(Number) as [number, number];
     const localNow = Date.now();
     return { left, now, localNow: localNow - sentAt <= MAX_CLOCK_ERROR_MS ? localNow : undefined };
+  }
+
+  /** The sessions of a user, newest first. `user` is undefined for a session that another program has written. */
+  async listSessionsOf(user: string | undefined, currentId: string, limit: number): Promise<ListedSession[]> {
+    if (user === undefined) return [];
+    const current = this.handleOf(currentId);
+    return (await this.listSessions(user, { limit })).map(({ handle, session }) => ({
+      handle,
+      current: handle === current,
+      created_at: session.created_at,
+      last_accessed_at: session.last_accessed_at,
+      ttl: Number(session.ttl),
+    }));
   }
 }

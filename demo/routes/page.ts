@@ -1,0 +1,73 @@
+/** The page, the script, the files that pages link, and the health of the server. */
+import { isSessionId } from "../../session-store.ts";
+import type { DemoSession } from "../demo-store.ts";
+import type { Header } from "../http/headers.ts";
+import type { HttpError } from "../http/http-error.ts";
+import { fileReply, htmlReply, jsonReply, type Reply } from "../http/reply.ts";
+import { lastIn } from "./form-fields.ts";
+import { refreshesTtl, type RequestContext } from "./request-context.ts";
+import { sessionsToShow } from "./user-sessions.ts";
+
+/** Resets the idle timeout and shows the notice of the last form, once. With `?refresh=false` it does neither. */
+export async function showPage(context: RequestContext): Promise<Reply> {
+  const { app, sessionId, flash } = context;
+  const refreshTtl = refreshesTtl(context);
+  const { html, session } = await renderPage(context, { refreshTtl });
+  const headers: Header[] = [];
+  if (refreshTtl && flash !== undefined) headers.push(["Set-Cookie", app.flashCookie.clear()]);
+  if (refreshTtl && sessionId !== undefined && session === null)
+    headers.push(["Set-Cookie", app.sessionCookie.clear()]);
+  return htmlReply(html, 200, headers);
+}
+
+/** The page with the message to a form that was refused. Does not reset the idle timeout. */
+export async function showMistake(context: RequestContext, mistake: HttpError): Promise<Reply> {
+  const { html } = await renderPage(context, { refreshTtl: false, mistake });
+  return htmlReply(html, mistake.status, mistake.headers);
+}
+
+async function renderPage(
+  context: RequestContext,
+  { refreshTtl, mistake }: { refreshTtl: boolean; mistake?: HttpError },
+): Promise<{ html: string; session: DemoSession | null }> {
+  const { app, method, path, store, commands, sessionId, form, port } = context;
+  const flash = refreshTtl ? context.flash : undefined;
+  const [session, clock] = await Promise.all([
+    store.getSession(sessionId, { refreshTtl }),
+    isSessionId(sessionId) ? store.readClock(sessionId) : undefined,
+  ]);
+  const cost = { request: `${method} ${path}`, commands: [...commands] }; // without those for the list of sessions
+  const state = {
+    sessionId,
+    key: sessionId === undefined ? undefined : store.keyOf(sessionId),
+    session,
+    clock,
+    sessions: session === null ? "unread" : await sessionsToShow(context, session),
+    notice: flash?.notice,
+    mistake,
+    race: flash?.race,
+    typed: {
+      username: form.get("username") ?? undefined,
+      ttl: lastIn(form, "ttl"),
+      absoluteTtl: lastIn(form, "absolute_ttl"),
+      rounds: lastIn(form, "rounds"),
+    },
+    costs: flash === undefined ? [cost] : [cost, flash],
+  } as const;
+  return { html: app.page.renderSession(state, port), session };
+}
+
+/** The store's script, with the lines of one operation marked. */
+export function showScript({ app, query, port }: RequestContext): Reply {
+  return htmlReply(app.page.renderScript(query.get("operation"), port));
+}
+
+export function showFile({ app, path }: RequestContext): Reply {
+  const { type, content } = app.files.get(path)!;
+  return fileReply(type, content);
+}
+
+export async function checkHealth({ app }: RequestContext): Promise<Reply> {
+  await app.checkHealth();
+  return jsonReply({ redis: "ok" });
+}

@@ -1,0 +1,62 @@
+import type { IncomingMessage } from "node:http";
+import type { App } from "../app.ts";
+import type { DemoStore } from "../demo-store.ts";
+import type { LoggedCommand } from "../explain/command-log.ts";
+import { HttpError } from "../http/http-error.ts";
+import type { Flash } from "../page/flash-cookie.ts";
+
+/** What a route knows of a request. Only `commands` changes while it is handled. */
+export interface RequestContext {
+  readonly app: App;
+  readonly method: string;
+  readonly path: string;
+  readonly query: URLSearchParams;
+  /** The request's body. Empty for a GET. */
+  readonly form: URLSearchParams;
+  /** The ID in the cookie, whether or not there is such a session; undefined without a cookie. */
+  readonly sessionId: string | undefined;
+  readonly wantsHtml: boolean;
+  /** What the last form did, for the page to show once. */
+  readonly flash: Flash | undefined;
+  /** The port that the request came in on. */
+  readonly port: number | undefined;
+  /** Logs its commands if a page will show them. */
+  readonly store: DemoStore;
+  /** What this request has sent to Redis so far; empty unless a page will show it. */
+  readonly commands: readonly LoggedCommand[];
+}
+
+type Parsed = Pick<RequestContext, "path" | "query" | "form">;
+
+export function createRequestContext(
+  app: App,
+  { method = "", headers, socket }: IncomingMessage,
+  parsed: Parsed,
+): RequestContext {
+  const isHtml = wantsHtml(headers);
+  const { store, commands } = isHtml ? app.openLoggedStore() : { store: app.store, commands: [] };
+  return {
+    app,
+    method,
+    ...parsed,
+    sessionId: app.sessionCookie.read(headers.cookie),
+    wantsHtml: isHtml,
+    flash: isHtml ? app.flashCookie.read(headers.cookie) : undefined,
+    port: socket.localPort,
+    store,
+    commands,
+  };
+}
+
+export const wantsHtml = ({ accept }: IncomingMessage["headers"]) => accept?.includes("text/html") ?? false;
+
+/** Whether the request counts as a use of the session. */
+export const refreshesTtl = ({ query }: RequestContext) => query.get("refresh") !== "false";
+
+/** The ID in the cookie. Throws a 401 if there is no cookie. */
+export function requireSessionId({ sessionId }: RequestContext): string {
+  if (sessionId === undefined) throw new HttpError(401, "No active session");
+  return sessionId;
+}
+
+export const sessionExpired = () => new HttpError(401, "Session expired");
