@@ -7,7 +7,7 @@ import type { AddressInfo } from "node:net";
 import { createApp } from "./demo/app.ts";
 import { createHttpServer } from "./demo/http/http-server.ts";
 import { parseOptions, usage } from "./demo/process/options.ts";
-import { openRedis } from "./demo/redis/connect.ts";
+import { openRedis } from "./demo/process/open-redis.ts";
 import { StartError } from "./demo/process/start-error.ts";
 import { createStopSignal } from "./demo/process/stop-signal.ts";
 import { handleRequest } from "./demo/routes/handle-request.ts";
@@ -25,8 +25,6 @@ async function run(args: string[], stopping: AbortSignal): Promise<void> {
   try {
     const storeSettings = { ttl: Math.min(DEFAULT_TTL, absoluteTtl), absoluteTtl, hashIds };
     const app = createApp({ redis, storeSettings, isCookieSecure: secureCookie });
-    redis.watch((reason) => app.outages.report(reason));
-
     const server = createHttpServer((...request) => handleRequest(app, ...request), stopping);
     await listen(server, port, host);
     console.log(`Sessions in Redis: open ${urlOf(host, (server.address() as AddressInfo).port)}`);

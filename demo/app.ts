@@ -4,10 +4,8 @@ import { CommandLog, type LoggedCommand } from "./explain/command-log.ts";
 import { type Asset, loadAssets } from "./page/assets.ts";
 import { FlashCookie } from "./page/flash-cookie.ts";
 import { createPage, type Page } from "./page/render.ts";
+import type { Redis } from "./process/open-redis.ts";
 import { RaceLab } from "./race-lab/race-lab.ts";
-import type { Redis } from "./redis/connect.ts";
-import { checkHealth } from "./redis/health.ts";
-import { OutageLog } from "./redis/outage-log.ts";
 
 /** Everything that requests need, made once. */
 export interface App {
@@ -25,20 +23,20 @@ export interface App {
   /** The files that the page links, by path. */
   files: Map<string, Asset>;
   raceLab: RaceLab;
-  /** Rejects unless sessions can be written. */
+  /**
+   * Rejects unless sessions can be written. Two checks are needed: Redis may refuse this user a command of the store, and in
+   * a cluster the write may reach one master while another one is down.
+   */
   checkHealth: () => Promise<void>;
-  outages: OutageLog;
 }
 
 export interface AppOptions {
   redis: Pick<Redis, "client" | "address" | "ping">;
   storeSettings: StoreSettings;
   isCookieSecure: boolean;
-  /** Default: a new one. */
-  outages?: OutageLog;
 }
 
-export function createApp({ redis, storeSettings, isCookieSecure, ...options }: AppOptions): App {
+export function createApp({ redis, storeSettings, isCookieSecure }: AppOptions): App {
   const { ttl, absoluteTtl } = storeSettings;
   const store = new DemoStore({ redis: redis.client, ...storeSettings });
   const sessionCookie = new SessionCookie({ secure: isCookieSecure });
@@ -50,7 +48,7 @@ export function createApp({ redis, storeSettings, isCookieSecure, ...options }: 
     ttl,
     absoluteTtl,
   };
-  const app: App = {
+  return {
     store,
     openLoggedStore() {
       const log = new CommandLog(redis.client);
@@ -64,8 +62,9 @@ export function createApp({ redis, storeSettings, isCookieSecure, ...options }: 
     page: createPage(pageSettings, assets),
     files: new Map(assets.map((asset) => [asset.path, asset])),
     raceLab: new RaceLab({ store, redis: redis.client, absoluteTtl }),
-    checkHealth: () => checkHealth(store, redis),
-    outages: options.outages ?? new OutageLog(() => app.checkHealth()),
+    async checkHealth() {
+      const [id] = await Promise.all([store.createSession({}, { ttl: 1 }), redis.ping()]);
+      await store.deleteSession(id);
+    },
   };
-  return app;
 }

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { findProgram } from "../demo/redis/find-program.mjs";
+import { findProgram } from "../demo/process/find-program.mjs";
 
 const PLAYWRIGHT = fileURLToPath(new URL("../node_modules/playwright-core", import.meta.url));
 

@@ -137,7 +137,7 @@ async function canInstall() {
 
 /** @param {...string} programs */
 async function has(...programs) {
-  const { findProgram } = await import("../demo/redis/find-program.mjs");
+  const { findProgram } = await import("../demo/process/find-program.mjs");
   return findProgram(...programs) !== undefined;
 }
 

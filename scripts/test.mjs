@@ -17,7 +17,7 @@ import { run } from "node:test";
 import { spec } from "node:test/reporters";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { findProgram } from "../demo/redis/find-program.mjs";
+import { findProgram } from "../demo/process/find-program.mjs";
 
 const FILE_LIMIT_MS = 600_000; // a test file that takes longer is killed and counts as failed
 const CONCURRENCY = 2 * availableParallelism(); // most tests wait more than they compute

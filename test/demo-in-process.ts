@@ -3,15 +3,10 @@ import type { AddressInfo } from "node:net";
 import { after } from "node:test";
 import { createApp } from "../demo/app.ts";
 import { createHttpServer } from "../demo/http/http-server.ts";
-import { OutageLog } from "../demo/redis/outage-log.ts";
 import { handleRequest } from "../demo/routes/handle-request.ts";
 import { Browser } from "./browser.ts";
 import { openRedis } from "./redis-connection.ts";
 import { keysLike, newPrefix, NO_HURRY } from "./store-under-test.ts";
-
-class QuietOutageLog extends OutageLog {
-  override report(): void {}
-}
 
 interface AppOptions {
   secure?: boolean;
@@ -41,14 +36,13 @@ export async function openDemo() {
   const client = await connect();
   const ping = async () => void (await Promise.all(client.servers().map((server) => server.ping())));
   const demoRedis = { client, address: `${host}:${port}`, ping };
-  const outages = new QuietOutageLog(async () => {});
   return { redis, openApp };
 
   async function openApp({ secure = false, absoluteTtl = 2_592_000, ...timeLimit }: AppOptions = {}): Promise<App> {
     const prefix = newPrefix();
     const { signal: stopping } = new AbortController();
     const storeSettings = { prefix, ttl: Math.min(60, absoluteTtl), absoluteTtl, ...NO_HURRY, ...timeLimit };
-    const app = createApp({ redis: demoRedis, storeSettings, isCookieSecure: secure, outages });
+    const app = createApp({ redis: demoRedis, storeSettings, isCookieSecure: secure });
     const server = createHttpServer((...request) => handleRequest(app, ...request), stopping);
     server.requestTimeout = server.headersTimeout = 0; // a busy machine may need longer than a client is given
     await once(server.listen(0, "127.0.0.1"), "listening");

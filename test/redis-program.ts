@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
-import { findProgram } from "../demo/redis/find-program.mjs";
+import { findProgram } from "../demo/process/find-program.mjs";
 import type { Lifetime } from "./child-process.ts";
 
 const { REDIS_PROGRAM: NAMED = "" } = process.env;

@@ -1,5 +1,3 @@
-import { replyCode } from "../redis/errors.ts";
-
 /** A call of the store's script, as far as its arguments and the reply show what it did. */
 export interface ScriptCall {
   operation: string;
@@ -38,7 +36,7 @@ export function describeScriptCall([operation = "", now = "", , ...args]: string
 }
 
 function outcomeOf(reply: unknown): ScriptCall["outcome"] {
-  if (reply instanceof Error) return replyCode(reply) === "NOSCRIPT" ? "not cached" : "refused";
+  if (reply instanceof Error) return reply.message.startsWith("NOSCRIPT ") ? "not cached" : "refused";
   return reply === null ? "no session" : "done";
 }
 

@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import yargs from "yargs";
-import type { RedisAccess, RedisTarget } from "../redis/target.ts";
+import { parseRedisUrl, type RedisTarget } from "../../redis-connection/index.ts";
 import { StartError } from "./start-error.ts";
 
 export interface Options {
@@ -191,12 +191,9 @@ function toRedisTarget(settings: Settings): RedisTarget | undefined {
     throw new StartError(`${url.source} takes the place of host and port: name either it or them.`);
   }
   if (!isCluster && (sentinel ?? url ?? host ?? port) === undefined) return undefined;
-  const { database = 0, ...named } = url ? parseRedisUrl(url) : { host, port };
-  if (url && isCluster && database !== 0) throw invalid(url, "without a database: a cluster has only one");
-  const defaultPort = masterName === undefined ? 6379 : 26_379;
-  const server = { ...named, host: named.host ?? "localhost", port: named.port ?? defaultPort, database };
-  if (masterName !== undefined) return { ...server, kind: "sentinel", masterName };
-  return { ...server, kind: isCluster ? "cluster" : "single" };
+  const parts = url ? parseUrl(url) : { host, port };
+  if (url && isCluster && parts.database) throw invalid(url, "without a database: a cluster has only one");
+  return { ...parts, cluster: isCluster, sentinel: masterName };
 }
 
 /** Sentinel allows only these characters in the name of a master. */
@@ -205,21 +202,10 @@ function toMasterName(setting: Setting | undefined): string | undefined {
   throw invalid(setting, "the name of a master: letters, digits and ._-");
 }
 
-function parseRedisUrl(setting: Setting): RedisAccess & { host: string; port: number | undefined } {
+function parseUrl(setting: Setting): RedisTarget {
   try {
-    const { protocol, username, password, hostname, port, pathname, search, hash } = new URL(setting.text);
-    const host = hostname.replace(/^\[(.*)\]$/, "$1");
-    const isRedis = /^rediss?:$/.test(protocol) && /^(\/\d*)?$/.test(pathname) && search + hash === "";
-    if (isRedis && isHost(host) && port !== "0") {
-      return {
-        host,
-        port: port === "" ? undefined : Number(port),
-        username: decodeURIComponent(username) || undefined,
-        password: decodeURIComponent(password) || undefined,
-        database: Number(pathname.slice(1)),
-        isTls: protocol === "rediss:",
-      };
-    }
-  } catch {} // not a URL, or a user or password with a "%" that encodes nothing
+    const parts = parseRedisUrl(setting.text);
+    if (isHost(parts.host) && parts.port !== 0) return parts;
+  } catch {} // not a URL of Redis
   throw invalid(setting, "like redis://user:password@host:port/db, or rediss:// for TLS");
 }

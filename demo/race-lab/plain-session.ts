@@ -1,4 +1,4 @@
-import type { RedisCommands } from "../redis/connection.ts";
+import type { RedisCommands } from "../../redis-connection/index.ts";
 import { type Hash, heldInWords, observe, type RaceSession, type StepRecord } from "./race-session.ts";
 
 /**

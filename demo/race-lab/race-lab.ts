@@ -6,7 +6,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { isSessionId, RedisUnavailableError } from "../../session-store.ts";
-import type { RedisCommands } from "../redis/connection.ts";
+import type { RedisCommands } from "../../redis-connection/index.ts";
 import { PlainSession } from "./plain-session.ts";
 import { type RaceStore, StoreSession } from "./store-session.ts";
 import { type Hash, heldInWords, type RaceSession, type RaceStep, type StepRecord } from "./race-session.ts";

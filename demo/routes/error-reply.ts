@@ -1,6 +1,5 @@
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
-import { RedisUnavailableError } from "../../session-store.ts";
 import type { App } from "../app.ts";
 import { HttpError } from "../http/http-error.ts";
 import { htmlReply, jsonReply, type Reply } from "../http/reply.ts";
@@ -17,7 +16,7 @@ export async function errorReply(
   context: RequestContext | undefined,
   error: unknown,
 ): Promise<Reply> {
-  const httpError = toHttpError(app, error);
+  const httpError = toHttpError(error);
   const { status, message, headers } = httpError;
   if (!wantsHtml(request.headers)) return jsonReply({ error: message }, status, headers);
   if (context?.method === "POST" && error instanceof HttpError) {
@@ -28,10 +27,9 @@ export async function errorReply(
   return htmlReply(app.page.renderError(status, message, request.socket.localPort), status, headers);
 }
 
-function toHttpError({ outages }: App, error: unknown): HttpError {
+function toHttpError(error: unknown): HttpError {
   if (error instanceof HttpError) return error;
-  if (error instanceof RedisUnavailableError) {
-    outages.report(error.message);
+  if (error instanceof Error && "code" in error && error.code === "REDIS_UNAVAILABLE") {
     return new HttpError(503, "Redis cannot be used at the moment. Try again shortly.", {
       headers: [["Retry-After", "1"]],
     });

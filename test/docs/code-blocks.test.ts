@@ -7,7 +7,7 @@ import { after, describe, test, type TestContext } from "node:test";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { parseOptions } from "../../demo/process/options.ts";
-import { findProgram } from "../../demo/redis/find-program.mjs";
+import { findProgram } from "../../demo/process/find-program.mjs";
 import { spawnExample, spawnServerWith } from "../demo-process.ts";
 import { spawnCluster } from "../redis-cluster.ts";
 import { spawnRedis } from "../redis-process.ts";
@@ -53,8 +53,8 @@ function isSnippet(page: string, code: string): boolean {
 
 /** The port of what a program connects to: one Redis, a node of a cluster, or a Sentinel. */
 async function portFor(t: TestContext, code: string): Promise<number> {
-  if (/createSentinel|"sentinel"/.test(code)) return (await spawnSentinels(t)).sentinels[0]!.port;
-  if (/createCluster|"cluster"/.test(code)) return (await spawnCluster(t, { replicas: 0 })).nodes[0]!.port;
+  if (/createSentinel|sentinel:/.test(code)) return (await spawnSentinels(t)).sentinels[0]!.port;
+  if (/createCluster|cluster:/.test(code)) return (await spawnCluster(t, { replicas: 0 })).nodes[0]!.port;
   return (await spawnRedis(t)).port;
 }
 

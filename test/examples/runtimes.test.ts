@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { after, test } from "node:test";
 import { promisify } from "node:util";
-import { findProgram } from "../../demo/redis/find-program.mjs";
+import { findProgram } from "../../demo/process/find-program.mjs";
 import { spawnRedis } from "../redis-process.ts";
 
 const PROGRAM = "test/examples/log-in-to-log-out.ts";

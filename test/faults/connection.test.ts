@@ -4,9 +4,9 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { describe, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { openRedis, type Redis } from "../../demo/redis/connect.ts";
-import { REDIS_TIME_LIMITS } from "../../demo/redis/time-limits.ts";
-import { StartError } from "../../demo/process/start-error.ts";
+import { inspect } from "node:util";
+import { connectRedis, type RedisConnection, RedisConnectionError } from "../../redis-connection/index.ts";
+import { REDIS_TIME_LIMITS } from "../../redis-connection/time-limits.ts";
 import { type SpawnedRedis, spawnRedis } from "../redis-process.ts";
 import { until } from "../wait.ts";
 
@@ -14,19 +14,18 @@ const LIMIT_MS = 30_000; // guards against hanging only
 const FILE = { concurrency: 4, timeout: 300_000 };
 const STORE_TIMEOUT_MS = 1000;
 
-const targetAt = (port: number) => ({ kind: "single", host: "127.0.0.1", port }) as const;
+const targetAt = (port: number) => ({ host: "127.0.0.1", port });
 const PING_SCRIPT = "return 1";
 const NO_KEYS = { keys: [], arguments: [] };
 
 async function openConnection(t: TestContext, { port }: SpawnedRedis) {
-  const redis = await openRedis(targetAt(port));
+  const log: string[] = [];
+  const redis = await connectRedis(targetAt(port), { log: (line) => log.push(line) });
   t.after(() => redis.close());
-  const failures: string[] = [];
-  redis.watch((reason) => failures.push(reason));
-  return { redis, failures };
+  return { redis, log };
 }
 
-const isServing = (redis: Redis) => () =>
+const isServing = (redis: RedisConnection) => () =>
   redis.ping().then(
     () => true,
     () => false,
@@ -53,18 +52,18 @@ function blockEventLoop(ms: number): void {
 describe("a connection to a Redis that hangs", FILE, () => {
   test("a connection to a Redis that hangs fails its commands, and is replaced when Redis replies again", async (t) => {
     const spawned = await spawnRedis(t);
-    const { redis, failures } = await openConnection(t, spawned);
+    const { redis, log } = await openConnection(t, spawned);
     spawned.hang();
-    await assert.rejects(redis.client.eval(PING_SCRIPT, NO_KEYS), /Disconnects client|closed|offline/);
-    await until(() => failures.length > 0, LIMIT_MS);
-    assert.equal(failures[0], `no reply to PING within ${REDIS_TIME_LIMITS.pingReplyMs} ms`);
+    await assert.rejects(redis.eval(PING_SCRIPT, NO_KEYS), /Disconnects client|closed|offline/);
+    await until(() => log.length > 0, LIMIT_MS);
+    assert.deepEqual(log, [`Redis is unavailable: no reply within ${REDIS_TIME_LIMITS.checkReplyMs} ms`]);
     spawned.resume();
     assert.ok(await until(isServing(redis), LIMIT_MS), "Redis cannot be used again");
-    assert.equal(await redis.client.eval(PING_SCRIPT, NO_KEYS), 1);
+    assert.equal(await redis.eval(PING_SCRIPT, NO_KEYS), 1);
   });
 
   test("the watchdog gives up a connection before the store's own timeout", () => {
-    assert.ok(REDIS_TIME_LIMITS.pingEveryMs + REDIS_TIME_LIMITS.pingReplyMs < STORE_TIMEOUT_MS);
+    assert.ok(REDIS_TIME_LIMITS.checkEveryMs + REDIS_TIME_LIMITS.checkReplyMs < STORE_TIMEOUT_MS);
   });
 
   test("an attempt to replace a connection takes two seconds at most", () => {
@@ -72,23 +71,23 @@ describe("a connection to a Redis that hangs", FILE, () => {
   });
 });
 
-const isPing = (message: object) => "args" in message && Array.isArray(message.args) && message.args[0] === "PING";
+const isCheck = (message: object) => "args" in message && Array.isArray(message.args) && message.args[0] === "HELLO";
 
-test("a Redis that hangs gets one PING, and no other before the reply to it", async (t) => {
+test("a Redis that hangs is checked once, and not again before its reply", async (t) => {
   const spawned = await spawnRedis(t);
   let [waiting, most] = [0, 0];
   const count = (step: number) => (message: object) => {
-    if (!isPing(message)) return;
+    if (!isCheck(message)) return;
     waiting += step;
     most = Math.max(most, waiting);
   };
   const subscriber = { start: count(1), asyncEnd: count(-1), end() {}, asyncStart() {}, error() {} };
   const channel = tracingChannel<unknown, object>("node-redis:command");
-  const { failures } = await openConnection(t, spawned);
+  const { log } = await openConnection(t, spawned);
   channel.subscribe(subscriber);
   t.after(() => channel.unsubscribe(subscriber));
   spawned.hang();
-  await until(() => failures.length > 0, LIMIT_MS);
+  await until(() => log.length > 0, LIMIT_MS);
   spawned.resume();
   assert.equal(most, 1);
 });
@@ -96,61 +95,62 @@ test("a Redis that hangs gets one PING, and no other before the reply to it", as
 describe("a connection that is lost", FILE, () => {
   test("a lost connection is replaced when Redis is started again", async (t) => {
     const spawned = await spawnRedis(t);
-    const { redis, failures } = await openConnection(t, spawned);
+    const { redis, log } = await openConnection(t, spawned);
     await spawned.kill();
     await assert.rejects(redis.ping(), { code: "REDIS_UNAVAILABLE" });
-    await until(() => failures.length > 1, LIMIT_MS);
+    await until(() => log.length > 0, LIMIT_MS);
     await spawned.start();
     assert.ok(await until(isServing(redis), LIMIT_MS), "Redis cannot be used again");
-    assert.ok(failures.every((reason) => reason !== ""));
+    assert.ok(await until(() => log.length > 1, LIMIT_MS), "the end of the outage is not logged");
+    assert.match(log.join("\n"), /^Redis is unavailable: \w.+\nRedis is back$/);
     assert.ok(await until(async () => (await connectionsTo(spawned)) === 1, LIMIT_MS), "more than one connection");
   });
 
   test("a lost connection is not replaced after close()", async (t) => {
     const spawned = await spawnRedis(t);
-    const { redis, failures } = await openConnection(t, spawned);
+    const { redis, log } = await openConnection(t, spawned);
     await spawned.kill();
-    await until(() => failures.length > 0, LIMIT_MS);
+    await until(() => log.length > 0, LIMIT_MS);
     await redis.close();
     await spawned.start();
     const before = await connectionsReceivedBy(spawned);
-    await sleep(10 * REDIS_TIME_LIMITS.pingEveryMs);
+    await sleep(10 * REDIS_TIME_LIMITS.checkEveryMs);
     assert.equal(await connectionsReceivedBy(spawned), before + 1); // the one that asks
   });
 });
 
 describe("an event loop that was blocked", FILE, () => {
   for (const ms of [650, 900, 1500, 3000]) {
-    test(`an event loop blocked for ${ms} ms, with a PING and 50 commands under way, is no failure of Redis`, async (t) => {
+    test(`an event loop blocked for ${ms} ms, with a check and 50 commands under way, is no failure of Redis`, async (t) => {
       const spawned = await spawnRedis(t);
-      const { redis, failures } = await openConnection(t, spawned);
+      const { redis, log } = await openConnection(t, spawned);
       const hasNoFailure = async () => {
-        const before = failures.length;
+        const before = log.length;
         spawned.hang();
-        const commands = Array.from({ length: 50 }, () => redis.client.eval(PING_SCRIPT, NO_KEYS));
-        await sleep(2 * REDIS_TIME_LIMITS.pingEveryMs);
+        const commands = Array.from({ length: 50 }, () => redis.eval(PING_SCRIPT, NO_KEYS));
+        await sleep(2 * REDIS_TIME_LIMITS.checkEveryMs);
         spawned.resume();
         blockEventLoop(ms); // the replies arrive meanwhile
         const outcomes = await Promise.allSettled(commands);
-        return failures.length === before && outcomes.every(({ status }) => status === "fulfilled");
+        return log.length === before && outcomes.every(({ status }) => status === "fulfilled");
       };
       // On a busy machine, Redis itself may reply too late: then once more.
-      for (let times = 0; times < 3; times++) assert.ok(await until(hasNoFailure, LIMIT_MS), failures.join("\n"));
+      for (let times = 0; times < 3; times++) assert.ok(await until(hasNoFailure, LIMIT_MS), log.join("\n"));
     });
   }
 });
 
 describe("close()", FILE, () => {
   test("close() waits for the replies to commands that were sent", async (t) => {
-    const redis = await openRedis(targetAt((await spawnRedis(t)).port));
-    const commands = Array.from({ length: 100 }, () => redis.client.eval(PING_SCRIPT, NO_KEYS));
+    const redis = await connectRedis(targetAt((await spawnRedis(t)).port));
+    const commands = Array.from({ length: 100 }, () => redis.eval(PING_SCRIPT, NO_KEYS));
     await redis.close();
     await Promise.all(commands);
   });
 
   test("close() leaves no connection behind", async (t) => {
     const spawned = await spawnRedis(t);
-    const redis = await openRedis(targetAt(spawned.port));
+    const redis = await connectRedis(targetAt(spawned.port));
     assert.equal(await connectionsTo(spawned), 1);
     await redis.close();
     assert.ok(await until(async () => (await connectionsTo(spawned)) === 0, LIMIT_MS));
@@ -158,9 +158,9 @@ describe("close()", FILE, () => {
 
   test("close() does not wait for a Redis that hangs", async (t) => {
     const spawned = await spawnRedis(t);
-    const redis = await openRedis(targetAt(spawned.port));
+    const redis = await connectRedis(targetAt(spawned.port));
     spawned.hang();
-    const waiting = assert.rejects(redis.client.eval(PING_SCRIPT, NO_KEYS));
+    const waiting = assert.rejects(redis.eval(PING_SCRIPT, NO_KEYS));
     await redis.close();
     await waiting;
   });
@@ -174,7 +174,7 @@ describe("a peer that never completes the handshake", FILE, () => {
     ["drips bytes of a TLS record", true, (socket) => drip(socket, "\u0016\u0003\u0003\u0040\u0000", "\u0002")],
   ];
   for (const [what, isTls, behave] of peers) {
-    test(`a peer that ${what} ends the start with one line, and its socket is closed`, async (t) => {
+    test(`a peer that ${what} is no Redis, and its socket is closed`, async (t) => {
       const sockets: Socket[] = [];
       const peer = createServer((socket) => {
         sockets.push(socket.on("error", () => {}).resume());
@@ -183,12 +183,10 @@ describe("a peer that never completes the handshake", FILE, () => {
       t.after(() => void peer.close());
       await once(peer.listen(0, "127.0.0.1"), "listening");
       const { port } = peer.address() as AddressInfo;
-      await assert.rejects(openRedis({ ...targetAt(port), isTls }), (error) => {
-        assert.ok(error instanceof StartError, String(error));
-        assert.match(
-          error.message,
-          new RegExp(`^No Redis at 127\\.0\\.0\\.1:${port} \\(no connection within \\d+ ms\\)`),
-        );
+      await assert.rejects(connectRedis({ ...targetAt(port), tls: isTls }), (error) => {
+        assert.ok(error instanceof RedisConnectionError, String(error));
+        assert.equal(error.address, `127.0.0.1:${port}`);
+        assert.match(error.reason, /^no connection within \d+ ms$/);
         return true;
       });
       assert.equal(sockets.length, 1);
@@ -219,9 +217,9 @@ test("the password is not shown if a server repeats it in an error reply", async
   t.after(() => void peer.close());
   await once(peer.listen(0, "127.0.0.1"), "listening");
   const { port } = peer.address() as AddressInfo;
-  await assert.rejects(openRedis({ ...targetAt(port), password: "s3cret" }), (error) => {
-    assert.ok(error instanceof StartError, String(error));
-    assert.match(error.message, /refuses \(ERR\)/);
+  await assert.rejects(connectRedis({ ...targetAt(port), password: "s3cret" }), (error) => {
+    assert.match(String(error), /ERR unknown command 'HELLO'/);
+    assert.doesNotMatch(inspect(error), /s3cret/);
     return true;
   });
 });

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { createApp } from "../../demo/app.ts";
 import { createHttpServer } from "../../demo/http/http-server.ts";
-import { openRedis } from "../../demo/redis/connect.ts";
+import { openRedis } from "../../demo/process/open-redis.ts";
 import { handleRequest } from "../../demo/routes/handle-request.ts";
 import { Browser } from "../browser.ts";
 import { spawnRedis } from "../redis-process.ts";
@@ -15,7 +15,7 @@ const failUnexpectedly = () => Promise.reject(new TypeError("a mistake in our ow
 
 test("an exception that nobody expects is a 500 that names its entry in the log, and the server goes on", async (t) => {
   const { port } = await spawnRedis(t);
-  const redis = await openRedis({ kind: "single", host: "127.0.0.1", port });
+  const redis = await openRedis({ host: "127.0.0.1", port });
   t.after(() => redis.close());
   const app = createApp({
     redis: { ...redis, ping: failUnexpectedly },

@@ -8,8 +8,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { after, describe, test, type TestContext } from "node:test";
-import { openRedis as openDemoRedis } from "../../demo/redis/connect.ts";
-import type { RedisTarget } from "../../demo/redis/target.ts";
+import { openRedis as openDemoRedis } from "../../demo/process/open-redis.ts";
+import type { RedisTarget } from "../../redis-connection/index.ts";
 import { StartError } from "../../demo/process/start-error.ts";
 import type { Lifetime } from "../child-process.ts";
 import { NO_REDIS_ON_DEFAULT_PORTS, spawnServer, spawnServerWith } from "../demo-process.ts";
@@ -202,7 +202,7 @@ describe("a Redis that was named and is not there", AT_ONCE, () => {
   for (const [what, redisHost, portOf] of absent) {
     test(`the error for a Redis that is not there names host and port, and what to do: ${what}`, async (t) => {
       const redisPort = await portOf(t);
-      const line = await whyNot({ kind: "single", host: redisHost, port: redisPort });
+      const line = await whyNot({ host: redisHost, port: redisPort });
       for (const named of [redisHost, String(redisPort), "--redis-host"]) assert.ok(line.includes(named), line);
     });
   }
@@ -211,7 +211,7 @@ describe("a Redis that was named and is not there", AT_ONCE, () => {
     const server = spawnServer(t, ["--port", "0", "--redis-port", String(REFUSED), "--redis-cluster"]);
     const { code, stdout, stderr } = await server.end();
     assert.deepEqual([code, stdout], [1, ""]);
-    assert.equal(stderr, `${await whyNot({ kind: "cluster", host: "localhost", port: REFUSED })}\n`);
+    assert.equal(stderr, `${await whyNot({ cluster: true, host: "localhost", port: REFUSED })}\n`);
   });
 });
 
@@ -219,8 +219,8 @@ describe("a cluster or a Sentinel that was named", AT_ONCE, () => {
   const SENTINEL_PORT = 26_379;
   const here = { host: "localhost", port: REFUSED };
   const kinds: [called: string, target: RedisTarget][] = [
-    ["cluster", { ...here, kind: "cluster" }],
-    ["Sentinel of mymaster", { ...here, kind: "sentinel", masterName: "mymaster" }],
+    ["cluster", { ...here, cluster: true }],
+    ["Sentinel of mymaster", { ...here, sentinel: "mymaster" }],
   ];
   for (const [called, target] of kinds) {
     test(`the error for a Redis that is not there names its kind: ${called}`, async () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { type Options, parseOptions, usage } from "../../demo/process/options.ts";
-import type { RedisTarget } from "../../demo/redis/target.ts";
+import type { RedisTarget } from "../../redis-connection/index.ts";
 import { StartError } from "../../demo/process/start-error.ts";
 
 type Environment = Record<string, string>;
@@ -79,35 +79,29 @@ describe("the options", () => {
   }
 });
 
-const LOCAL = { kind: "single", host: "localhost", port: 6379 } as const;
-
 describe("the Redis that is named", () => {
   const targets: [line: string, environment: Environment, expected: object][] = [
-    ["--redis-host 10.0.0.5", {}, { ...LOCAL, host: "10.0.0.5" }],
-    ["--redis-port 7001", {}, { ...LOCAL, port: 7001 }],
-    ["--redis-host redis_1.internal --redis-port 1", {}, { ...LOCAL, host: "redis_1.internal", port: 1 }],
-    ["--redis-host [::1]", {}, { ...LOCAL, host: "::1" }],
-    ["--redis-host fe80::1%eth0", {}, { ...LOCAL, host: "fe80::1%eth0" }],
-    ["", { REDIS_HOST: "redis", REDIS_PORT: "7001" }, { ...LOCAL, host: "redis", port: 7001 }],
-    ["", { REDIS_URL: "redis://redis" }, { ...LOCAL, host: "redis" }],
-    ["", { REDIS_URL: "rediss://[::1]:7001/" }, { ...LOCAL, host: "::1", port: 7001, isTls: true }],
+    ["--redis-host 10.0.0.5", {}, { host: "10.0.0.5" }],
+    ["--redis-port 7001", {}, { port: 7001 }],
+    ["--redis-host redis_1.internal --redis-port 1", {}, { host: "redis_1.internal", port: 1 }],
+    ["--redis-host [::1]", {}, { host: "::1" }],
+    ["--redis-host fe80::1%eth0", {}, { host: "fe80::1%eth0" }],
+    ["", { REDIS_HOST: "redis", REDIS_PORT: "7001" }, { host: "redis", port: 7001 }],
+    ["", { REDIS_URL: "redis://redis" }, { host: "redis" }],
+    ["", { REDIS_URL: "rediss://[::1]:7001/" }, { host: "::1", port: 7001, tls: true }],
     [
       "--redis-url rediss://ada:s3%2Fcret@redis:7001/3",
       {},
-      { kind: "single", host: "redis", port: 7001, isTls: true, username: "ada", password: "s3/cret", database: 3 },
+      { host: "redis", port: 7001, tls: true, username: "ada", password: "s3/cret", database: 3 },
     ],
-    ["--redis-cluster", {}, { ...LOCAL, kind: "cluster" }],
-    ["--redis-host redis", { REDIS_CLUSTER: "yes" }, { ...LOCAL, kind: "cluster", host: "redis" }],
-    ["--redis-cluster=false --redis-port 1", { REDIS_CLUSTER: "1" }, { ...LOCAL, port: 1 }],
-    [
-      "--redis-sentinel my-master_1",
-      {},
-      { kind: "sentinel", host: "localhost", port: 26_379, masterName: "my-master_1" },
-    ],
+    ["--redis-cluster", {}, { cluster: true }],
+    ["--redis-host redis", { REDIS_CLUSTER: "yes" }, { cluster: true, host: "redis" }],
+    ["--redis-cluster=false --redis-port 1", { REDIS_CLUSTER: "1" }, { port: 1 }],
+    ["--redis-sentinel my-master_1", {}, { sentinel: "my-master_1" }],
     [
       "--redis-url redis://:s3cret@redis/2",
       { REDIS_SENTINEL: "m" },
-      { kind: "sentinel", host: "redis", port: 26_379, masterName: "m", password: "s3cret", database: 2 },
+      { sentinel: "m", host: "redis", password: "s3cret", database: 2 },
     ],
   ];
   for (const [line, environment, expected] of targets) {
@@ -121,7 +115,7 @@ describe("the Redis that is named", () => {
     ["--redis-port 7001", { REDIS_PORT: "nonsense" }],
   ] as const) {
     test(`on the command line sets aside the one in the environment: ${titleOf(line, environment)}`, () => {
-      assert.deepEqual(targetOf(line, environment), { ...LOCAL, port: 7001 });
+      assert.deepEqual(targetOf(line, environment), { port: 7001 });
     });
   }
 });

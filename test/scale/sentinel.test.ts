@@ -54,7 +54,7 @@ async function isLeftAlone(node: SentinelNode, traffic: Traffic): Promise<boolea
   return !/cmdstat_eval/.test(String(await node.send("INFO", "commandstats")));
 }
 
-const ONE_OUTAGE = /^Redis is unavailable: .+\nRedis is back\n$/;
+const ONE_OUTAGE = /^(Redis is unavailable: .+\n){1,2}Redis is back\n$/;
 
 interface Loss {
   lose: (node: SentinelNode) => unknown;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
-import { openRedis } from "../../demo/redis/connect.ts";
+import { connectRedis } from "../../redis-connection/index.ts";
 import { RedisUnavailableError } from "../../session-store.ts";
 import { UserSessions } from "../../user-sessions.ts";
 import { type ClusterNode, spawnCluster } from "../redis-cluster.ts";
@@ -17,10 +17,12 @@ const hasIndex = async (node: ClusterNode) => ((await node.send("KEYS", INDEX_KE
 
 test("ending all sessions while a master hangs", { timeout: 300_000 }, async (t) => {
   const cluster = await spawnCluster(t);
-  const redis = await openRedis({ kind: "cluster", host: "127.0.0.1", port: cluster.nodes[0]!.port });
-  redis.watch(() => {});
+  const redis = await connectRedis(
+    { host: "127.0.0.1", port: cluster.nodes[0]!.port, cluster: true },
+    { log: () => {} },
+  );
   t.after(() => redis.close());
-  const sessions = new UserSessions({ redis: redis.client });
+  const sessions = new UserSessions({ redis });
   const ids = await Promise.all(Array.from({ length: 60 }, () => sessions.createSession({}, { user: USER })));
   const kept = ids[0]!;
   const masters = await cluster.masters();

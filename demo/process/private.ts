@@ -2,11 +2,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { StartError } from "../process/start-error.ts";
-import { connectClient } from "./client.ts";
-import { describeError } from "./errors.ts";
+import { connectRedis, type RedisServer } from "../../redis-connection/index.ts";
 import { findProgram } from "./find-program.mjs";
-import type { RedisServer } from "./target.ts";
+import { StartError } from "./start-error.ts";
 
 const HOST = "127.0.0.1";
 const IN_MEMORY = ["--save", "", "--appendonly", "no"];
@@ -42,7 +40,9 @@ async function buildRedis(onBuild: () => void): Promise<string> {
     const { RedisBinary } = await import("redis-memory-server"); // imported late: it takes 100 ms
     return await RedisBinary.getPath();
   } catch (error) {
-    throw new StartError(`There is no redis-server, and none can be built (${describeError(error)}). ${ADVICE}`);
+    throw new StartError(
+      `There is no redis-server, and none can be built (${error instanceof Error ? error.message : String(error)}). ${ADVICE}`,
+    );
   }
 }
 
@@ -98,8 +98,7 @@ async function isReady(child: ChildProcess, port: number): Promise<boolean> {
   const end = performance.now() + START_LIMIT_MS;
   while (child.exitCode === null && child.signalCode === null && performance.now() < end) {
     try {
-      const client = await connectClient({ host: HOST, port }, {});
-      client.destroy();
+      await (await connectRedis({ host: HOST, port })).close();
       return true;
     } catch {
       await sleep(RETRY_MS);

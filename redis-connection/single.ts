@@ -1,16 +1,20 @@
 import { closeClients, connectClient } from "./client.ts";
-import type { RedisConnection } from "./connection.ts";
+import type { OpenConnection } from "./open-connection.ts";
 import type { RedisAccess, RedisServer } from "./target.ts";
 
 /** Connects to one Redis server. */
-export async function connectSingle(server: RedisServer, access: RedisAccess): Promise<RedisConnection> {
+export async function connectSingle(
+  server: RedisServer,
+  access: RedisAccess,
+  signal: AbortSignal,
+): Promise<OpenConnection> {
   let lastError: unknown = new Error("the connection is closed");
-  const client = await connectClient(server, access, (error) => (lastError = error));
+  const client = await connectClient(server, access, signal, (error) => (lastError = error));
   return {
     commands: client,
     clients: () => [client],
     problem: () => (client.isReady ? undefined : lastError),
-    reconnect: () => connectSingle(server, access),
+    reconnect: (nextSignal) => connectSingle(server, access, nextSignal),
     close: () => closeClients([client], client.close()),
   };
 }

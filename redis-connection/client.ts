@@ -2,32 +2,44 @@ import { createClient, type RedisClientOptions, type RedisClientType } from "red
 import type { RedisAccess, RedisServer } from "./target.ts";
 import { REDIS_TIME_LIMITS, withTimeLimit } from "./time-limits.ts";
 
-/** Resolves when the client is ready for commands. If that takes too long, rejects and leaves no socket open. */
+/**
+ * Resolves when the client is ready for commands. If that takes too long, or `signal` is aborted, rejects and leaves no
+ * socket open.
+ */
 export async function connectClient(
   server: RedisServer,
   access: RedisAccess,
+  signal: AbortSignal,
   onError: (error: unknown) => void = () => {},
 ): Promise<RedisClientType> {
-  const attempt = new AbortController();
-  const { socket, ...options } = clientOptions(access, attempt.signal);
-  const client: RedisClientType = createClient({ ...options, socket: { ...socket, ...server } });
-  client.on("error", onError);
-  try {
-    await withConnectLimit(client.connect());
+  return withConnectLimit(signal, async (attempt) => {
+    const { socket, ...options } = clientOptions(access, attempt);
+    const client: RedisClientType = createClient({ ...options, socket: { ...socket, ...server } });
+    client.on("error", onError);
+    attempt.addEventListener("abort", () => client.destroy());
+    await client.connect();
     return client;
-  } catch (error) {
-    attempt.abort();
-    client.destroy();
-    throw error;
-  }
+  });
 }
 
-export function withConnectLimit<Result>(connecting: Promise<Result>): Promise<Result> {
-  return withTimeLimit(
-    REDIS_TIME_LIMITS.connectMs,
-    `no connection within ${REDIS_TIME_LIMITS.connectMs} ms`,
-    connecting,
-  );
+/** Gives `connect` a signal that is aborted if it fails, takes too long, or `signal` is aborted. */
+export async function withConnectLimit<Result>(
+  signal: AbortSignal,
+  connect: (attempt: AbortSignal) => Promise<Result>,
+): Promise<Result> {
+  const attempt = new AbortController();
+  const abort = () => attempt.abort();
+  signal.throwIfAborted();
+  signal.addEventListener("abort", abort);
+  try {
+    const { connectMs } = REDIS_TIME_LIMITS;
+    return await withTimeLimit(connectMs, `no connection within ${connectMs} ms`, connect(attempt.signal));
+  } catch (error) {
+    attempt.abort();
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
 }
 
 /**
@@ -35,14 +47,19 @@ export function withConnectLimit<Result>(connecting: Promise<Result>): Promise<R
  * Aborting `signal` closes a socket that is still connecting, which node-redis' destroy() does not. The signal replaces
  * node-redis' `connectTimeout`, which does not cover the authentication.
  */
-export function clientOptions({ username, password, database = 0, isTls = false }: RedisAccess, signal: AbortSignal) {
+export function clientOptions({ username, password, database, tls }: RedisAccess, signal: AbortSignal) {
   return {
     ...(username !== undefined && { username }),
     ...(password !== undefined && { password }),
     database,
     disableOfflineQueue: true,
     commandOptions: { timeout: 0 }, // off: it covers only the time until a command is written, and costs a timer each
-    socket: { signal, connectTimeout: 0, reconnectStrategy: false as const, ...(isTls && { tls: true as const }) },
+    socket: {
+      signal,
+      connectTimeout: 0,
+      reconnectStrategy: false as const,
+      ...(tls !== false && { ...(tls === true ? {} : tls), tls: true as const }),
+    },
   } satisfies RedisClientOptions;
 }
 
