@@ -3,14 +3,15 @@
  *
  *     npx tsx examples/express.ts
  *
- * It needs the packages `redis` and `express`.
+ * It needs the packages `redis`, `express` and `bowser`.
  */
+import { parse as parseUserAgent } from "bowser";
 import express, { type NextFunction, type Request, type Response } from "express";
 import { createClient } from "redis";
 import { headerJar, isCrossSite, RequestSession, SessionCookie } from "../session-cookie.ts";
 import { UserSessions } from "../user-sessions.ts";
 
-const { PORT = "3000", REDIS_URL = "redis://localhost:6379", NODE_ENV } = process.env;
+const { PORT = "3000", REDIS_URL = "redis://localhost:6379", ALLOWED_ORIGINS, NODE_ENV } = process.env;
 
 const redis = createClient({
   url: REDIS_URL,
@@ -23,8 +24,15 @@ const redis = createClient({
 redis.on("error", ({ message, code }: NodeJS.ErrnoException) => console.error(`Redis: ${message || code}`));
 await redis.connect(); // waits until Redis is there
 
-const store = new UserSessions({ redis, fields: { username: String, page_views: Number, cart_items: Number } });
+const fields = { username: String, device: String, page_views: Number, cart_items: Number };
+const store = new UserSessions({ redis, fields });
 const cookie = new SessionCookie({ secure: NODE_ENV === "production" }); // production means HTTPS
+/** Origins of pages on other hosts that may use this server, separated by commas: see `isCrossSite`. */
+const allowedOrigins = ALLOWED_ORIGINS?.split(",") ?? [];
+isCrossSite({}, { allowedOrigins }); // throws now if one of them is malformed
+
+const MAX_BODY_BYTES = 100 * 1024;
+const EXPIRED = "Session expired. Load the page again, or leave the cookie out.";
 
 class HttpError extends Error {
   readonly status: number;
@@ -36,13 +44,24 @@ class HttpError extends Error {
 
 const app = express();
 
-app.use((request, response, next) => {
-  response.set("Cache-Control", "no-store");
-  const isSafe = request.method === "GET" || request.method === "HEAD";
-  if (!isSafe && isCrossSite(request.headers)) throw new HttpError(403, "This request was sent by another site.");
+app.use(({ headers, method }, response, next) => {
+  response.set("Cache-Control", "no-store").vary("Origin");
+  const { origin = "-", host, "sec-fetch-site": site = "-" } = headers;
+  if (allowedOrigins.includes(origin)) {
+    response.set({ "Access-Control-Allow-Origin": origin, "Access-Control-Allow-Credentials": "true" });
+  }
+  const isSafe = method === "GET" || method === "HEAD";
+  if (!isSafe && isCrossSite(headers, { allowedOrigins })) {
+    throw new HttpError(403, `Sent by another site: Origin ${origin}, Host ${host}, Sec-Fetch-Site ${site}.`);
+  }
   next();
 });
-app.use(express.urlencoded({ extended: false }));
+/** A browser asks before it sends certain requests of another origin (CORS preflight). */
+app.options("/{*path}", (_request, response) => {
+  response.set({ "Access-Control-Allow-Methods": "GET,POST", "Access-Control-Allow-Headers": "Content-Type" });
+  response.status(204).end();
+});
+app.use(express.urlencoded({ extended: false, limit: MAX_BODY_BYTES }));
 
 /** The page that everybody sees. An anonymous visitor may have a session, too. */
 app.get("/", async (request, response) => {
@@ -53,14 +72,15 @@ app.get("/", async (request, response) => {
 app.post("/cart", async (request, response) => {
   const session = sessionOf(request, response);
   const items = await store.incrementField(session.id, "cart_items");
-  if (items === null && !(await session.write({ cart_items: 1 }))) throw new HttpError(401, "Session expired.");
+  if (items === null && !(await session.write({ cart_items: 1 }))) throw new HttpError(401, EXPIRED);
   response.json({ cart_items: items ?? 1 });
 });
 
 app.post("/login", async (request, response) => {
   const username = authenticate(formOf(request));
   const session = sessionOf(request, response);
-  await session.logIn({ username, page_views: 0 }, { user: username, keep: ["cart_items"] });
+  const device = deviceOf(request.headers["user-agent"]);
+  await session.logIn({ username, device, page_views: 0 }, { user: username, keep: ["cart_items"] });
   response.json({ username });
 });
 
@@ -77,7 +97,9 @@ app.get("/sessions", async (request, response) => {
   const sessions = await store.listSessions(username);
   const current = store.handleOf(id);
   response.json(
-    sessions.map(({ handle, session }) => ({ handle, started: session.created_at, current: handle === current })),
+    sessions.map(({ handle, session: { device, created_at } }) => {
+      return { handle, device, started: created_at, current: handle === current };
+    }),
   );
 });
 
@@ -102,7 +124,7 @@ app.post("/logout", async (request, response) => {
 app.use((error: unknown, _request: Request, response: Response, next: NextFunction) => {
   const { code, status, message } = error as Partial<HttpError & { code: string }>;
   if (code === "REDIS_UNAVAILABLE") response.set("Retry-After", "1").status(503).json({ error: "Try again shortly." });
-  else if (code === "SESSION_REVOKED") response.status(401).json({ error: "Log in again." });
+  else if (code === "SESSION_REVOKED") response.status(409).json({ error: "Log in again." });
   else if (status !== undefined && status < 500) response.status(status).json({ error: message });
   else next(error);
 });
@@ -135,6 +157,12 @@ async function requireUser(request: Request, response: Response) {
   const username = (await session.read())?.username;
   if (session.id === undefined || username === undefined) throw new HttpError(401, "Log in first.");
   return { id: session.id, username };
+}
+
+/** A short name of the browser, such as "Firefox on Linux", for the list of the user's sessions. */
+function deviceOf(userAgent: string | undefined): string {
+  const { browser, os } = parseUserAgent(userAgent?.slice(0, 500) || "unknown");
+  return [browser.name, os.name].filter(Boolean).join(" on ") || "Unknown device";
 }
 
 /** Returns the name of the user. Replace this with your own check of the password against its hash. */

@@ -3,14 +3,15 @@
  *
  *     npx tsx examples/fastify.ts
  *
- * It needs the packages `redis` and `fastify`.
+ * It needs the packages `redis`, `fastify` and `bowser`.
  */
+import { parse as parseUserAgent } from "bowser";
 import fastify, { type FastifyReply, type FastifyRequest } from "fastify";
 import { createClient } from "redis";
 import { headerJar, isCrossSite, RequestSession, SessionCookie } from "../session-cookie.ts";
 import { UserSessions } from "../user-sessions.ts";
 
-const { PORT = "3000", REDIS_URL = "redis://localhost:6379", NODE_ENV } = process.env;
+const { PORT = "3000", REDIS_URL = "redis://localhost:6379", ALLOWED_ORIGINS, NODE_ENV } = process.env;
 
 const redis = createClient({
   url: REDIS_URL,
@@ -23,8 +24,15 @@ const redis = createClient({
 redis.on("error", ({ message, code }: NodeJS.ErrnoException) => console.error(`Redis: ${message || code}`));
 await redis.connect(); // waits until Redis is there
 
-const store = new UserSessions({ redis, fields: { username: String, page_views: Number, cart_items: Number } });
+const fields = { username: String, device: String, page_views: Number, cart_items: Number };
+const store = new UserSessions({ redis, fields });
 const cookie = new SessionCookie({ secure: NODE_ENV === "production" }); // production means HTTPS
+/** Origins of pages on other hosts that may use this server, separated by commas: see `isCrossSite`. */
+const allowedOrigins = ALLOWED_ORIGINS?.split(",") ?? [];
+isCrossSite({}, { allowedOrigins }); // throws now if one of them is malformed
+
+const MAX_BODY_BYTES = 100 * 1024;
+const EXPIRED = "Session expired. Load the page again, or leave the cookie out.";
 
 class HttpError extends Error {
   readonly statusCode: number;
@@ -34,15 +42,27 @@ class HttpError extends Error {
   }
 }
 
-const app = fastify();
+const app = fastify({ bodyLimit: MAX_BODY_BYTES });
 app.addContentTypeParser("application/x-www-form-urlencoded", { parseAs: "string" }, (_request, body, done) => {
   done(null, Object.fromEntries(new URLSearchParams(body.toString())));
 });
 
-app.addHook("onRequest", async (request, reply) => {
-  reply.header("Cache-Control", "no-store");
-  const isSafe = request.method === "GET" || request.method === "HEAD";
-  if (!isSafe && isCrossSite(request.headers)) throw new HttpError(403, "This request was sent by another site.");
+app.addHook("onRequest", async ({ headers, method }, reply) => {
+  reply.headers({ "Cache-Control": "no-store", Vary: "Origin" });
+  const { origin = "-", host, "sec-fetch-site": site = "-" } = headers;
+  if (allowedOrigins.includes(origin)) {
+    reply.headers({ "Access-Control-Allow-Origin": origin, "Access-Control-Allow-Credentials": "true" });
+  }
+  const isSafe = method === "GET" || method === "HEAD";
+  if (!isSafe && isCrossSite(headers, { allowedOrigins })) {
+    throw new HttpError(403, `Sent by another site: Origin ${origin}, Host ${host}, Sec-Fetch-Site ${site}.`);
+  }
+});
+
+/** A browser asks before it sends certain requests of another origin (CORS preflight). */
+app.options("*", async (_request, reply) => {
+  reply.headers({ "Access-Control-Allow-Methods": "GET,POST", "Access-Control-Allow-Headers": "Content-Type" });
+  return reply.code(204).send();
 });
 
 /** The page that everybody sees. An anonymous visitor may have a session, too. */
@@ -54,14 +74,15 @@ app.get("/", async (request, reply) => {
 app.post("/cart", async (request, reply) => {
   const session = sessionOf(request, reply);
   const items = await store.incrementField(session.id, "cart_items");
-  if (items === null && !(await session.write({ cart_items: 1 }))) throw new HttpError(401, "Session expired.");
+  if (items === null && !(await session.write({ cart_items: 1 }))) throw new HttpError(401, EXPIRED);
   return { cart_items: items ?? 1 };
 });
 
 app.post("/login", async (request, reply) => {
   const username = authenticate(formOf(request));
   const session = sessionOf(request, reply);
-  await session.logIn({ username, page_views: 0 }, { user: username, keep: ["cart_items"] });
+  const device = deviceOf(request.headers["user-agent"]);
+  await session.logIn({ username, device, page_views: 0 }, { user: username, keep: ["cart_items"] });
   return { username };
 });
 
@@ -77,7 +98,9 @@ app.get("/sessions", async (request, reply) => {
   const { id, username } = await requireUser(request, reply);
   const sessions = await store.listSessions(username);
   const current = store.handleOf(id);
-  return sessions.map(({ handle, session }) => ({ handle, started: session.created_at, current: handle === current }));
+  return sessions.map(({ handle, session: { device, created_at } }) => {
+    return { handle, device, started: created_at, current: handle === current };
+  });
 });
 
 app.post("/sessions/end", async (request, reply) => {
@@ -103,7 +126,7 @@ app.setErrorHandler((error: Partial<HttpError & { code: string }>, _request, rep
   if (code === "REDIS_UNAVAILABLE") {
     return reply.code(503).header("Retry-After", "1").send({ error: "Try again shortly." });
   }
-  if (code === "SESSION_REVOKED") return reply.code(401).send({ error: "Log in again." });
+  if (code === "SESSION_REVOKED") return reply.code(409).send({ error: "Log in again." });
   if (statusCode < 500) return reply.code(statusCode).send({ error: message });
   console.error(error);
   return reply.code(500).send({ error: "Something went wrong." });
@@ -132,6 +155,12 @@ async function requireUser(request: FastifyRequest, reply: FastifyReply) {
   const username = (await session.read())?.username;
   if (session.id === undefined || username === undefined) throw new HttpError(401, "Log in first.");
   return { id: session.id, username };
+}
+
+/** A short name of the browser, such as "Firefox on Linux", for the list of the user's sessions. */
+function deviceOf(userAgent: string | undefined): string {
+  const { browser, os } = parseUserAgent(userAgent?.slice(0, 500) || "unknown");
+  return [browser.name, os.name].filter(Boolean).join(" on ") || "Unknown device";
 }
 
 /** Returns the name of the user. Replace this with your own check of the password against its hash. */

@@ -11,6 +11,9 @@ import { DURABLE, spawnRedis } from "../redis-process.ts";
 import { until } from "../wait.ts";
 
 const ANDREW = { username: "andrew", password: "secret" };
+const EXPIRED = "Session expired. Load the page again, or leave the cookie out.";
+const PAGE = "https://app.example.com"; // of another host
+const FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 const REQUEST_EVERY_MS = 50; // 20 requests a second
 const RECOVERY_LIMIT_MS = 30_000;
 
@@ -19,7 +22,7 @@ const REDIS_URL = `redis://127.0.0.1:${redis.port}`;
 
 for (const framework of ["express", "fastify", "hono"]) {
   const spawn = async (t: Lifetime, environment = {}) =>
-    spawnExample(t, `examples/${framework}.ts`, { REDIS_URL, ...environment });
+    spawnExample(t, `examples/${framework}.ts`, { REDIS_URL, ALLOWED_ORIGINS: PAGE, ...environment });
 
   describe(`the example for ${framework}`, async () => {
     const url = await (await spawn({ after })).listening();
@@ -78,6 +81,30 @@ for (const framework of ["express", "fastify", "hono"]) {
       await expectJson(reply, 401, { error: "Wrong username or password." });
     });
 
+    test("a form of over 100 KB is refused, and one that cannot be read is no error of the server", async () => {
+      const form = "username=andrew&password=secret&more=";
+      const headers = { "content-type": "application/x-www-form-urlencoded" };
+      for (const declared of [{}, { "transfer-encoding": "chunked" }]) {
+        const send = async (length: number) => {
+          const body = form.padEnd(length, "x");
+          return newBrowser().send("/login", { method: "POST", headers: { ...headers, ...declared }, body });
+        };
+        assert.equal((await send(100 * 1024)).status, 200);
+        const refused = await send(100 * 1024 + 1);
+        assert.deepEqual([refused.status, Object.keys(refused.json), refused.setCookies], [413, ["error"], []]);
+      }
+      for (const type of ["multipart/form-data", "multipart/form-data; boundary=x", "text/plain", "x"]) {
+        const body = '--x\r\nContent-Disposition: form-data; name="username"\r\n\r\nandrew';
+        const { status, text } = await newBrowser().send("/login", {
+          method: "POST",
+          headers: { "content-type": type },
+          body,
+        });
+        assert.ok([400, 401, 415].includes(status), `got ${status} ${text}`);
+        assert.doesNotMatch(text, / at /);
+      }
+    });
+
     test("a second log-in ends the first session", async () => {
       const browser = await logIn();
       const firstId = browser.sessionId;
@@ -98,7 +125,7 @@ for (const framework of ["express", "fastify", "hono"]) {
     test("the cookie of a dead session is cleared by a page load, and by nothing else", async () => {
       const browser = withSession("x".repeat(43));
       await expectJson(browser.get("/account"), 401, { error: "Log in first." });
-      await expectJson(browser.post("/cart"), 401, { error: "Session expired." });
+      await expectJson(browser.post("/cart"), 401, { error: EXPIRED });
       assert.notEqual(browser.sessionId, "");
       await expectJson(browser.get("/"), 200, { username: null, cart_items: 0 });
       assert.equal(browser.cookies.size, 0);
@@ -120,19 +147,64 @@ for (const framework of ["express", "fastify", "hono"]) {
 
     test("a request from another site is refused before it changes anything", async () => {
       const browser = await logIn();
-      const refused = { error: "This request was sent by another site." };
+      const { host } = new URL(url);
+      const refused = (origin: string, site: string) => ({
+        error: `Sent by another site: Origin ${origin}, Host ${host}, Sec-Fetch-Site ${site}.`,
+      });
       for (const site of ["cross-site", "same-site"]) {
         const headers = { "sec-fetch-site": site };
-        await expectJson(browser.post("/logout", {}, headers), 403, refused);
+        await expectJson(browser.post("/logout", {}, headers), 403, refused("-", site));
         const stranger = newBrowser();
-        await expectJson(stranger.post("/login", ANDREW, headers), 403, refused);
+        await expectJson(stranger.post("/login", ANDREW, headers), 403, refused("-", site));
         assert.equal(stranger.cookies.size, 0);
       }
-      await expectJson(browser.post("/logout", {}, { origin: "https://example.com" }), 403, refused);
+      const origin = "https://example.com";
+      await expectJson(browser.post("/logout", {}, { origin }), 403, refused(origin, "-"));
       await expectJson(browser.get("/account", { "sec-fetch-site": "cross-site" }), 200, {
         username: "andrew",
         page_views: 1,
       });
+    });
+
+    test("a page of an allowed origin may send requests and read the replies, other pages may not", async () => {
+      const crossSite = { origin: PAGE, "sec-fetch-site": "same-site" };
+      const browser = newBrowser();
+      const replies = [
+        await browser.post("/login", ANDREW, crossSite),
+        await browser.get("/account", crossSite),
+        await browser.post("/nowhere", {}, crossSite),
+        await newBrowser().get("/account", crossSite),
+      ];
+      assert.deepEqual(
+        replies.map(({ status }) => status),
+        [200, 200, 404, 401],
+      );
+      const ask = { "access-control-request-method": "POST", "access-control-request-headers": "content-type" };
+      const preflight = await browser.send("/login", { method: "OPTIONS", headers: { ...crossSite, ...ask } });
+      assert.equal(preflight.status, 204);
+      assert.match(preflight.headers.get("access-control-allow-methods") ?? "", /\bPOST\b/);
+      assert.match(preflight.headers.get("access-control-allow-headers") ?? "", /^content-type$/i);
+      for (const { headers } of [...replies, preflight]) {
+        assert.equal(headers.get("access-control-allow-origin"), PAGE);
+        assert.equal(headers.get("access-control-allow-credentials"), "true");
+        assert.match(headers.get("vary") ?? "", /\bOrigin\b/);
+      }
+      const other = { ...crossSite, origin: "https://example.com" };
+      for (const reply of [
+        await browser.send("/login", { method: "OPTIONS", headers: { ...other, ...ask } }),
+        await browser.get("/account", other),
+        await browser.post("/logout", {}, other),
+      ]) {
+        assert.equal(reply.headers.get("access-control-allow-origin"), null);
+        assert.match(reply.headers.get("vary") ?? "", /\bOrigin\b/);
+      }
+    });
+
+    test("it does not start with an allowed origin that is none", async (t) => {
+      const example = await spawn(t, { ALLOWED_ORIGINS: `${PAGE},https://example.com/` });
+      const { code, stderr } = await example.end();
+      assert.equal(code, 1);
+      assert.match(stderr, /TypeError: allowedOrigins must be origins .+; got "https:\/\/example\.com\/"/);
     });
 
     test("a user lists the sessions on all devices, ends one, and ends all others", async () => {
@@ -146,6 +218,10 @@ for (const framework of ["express", "fastify", "hono"]) {
         [digest(browser.sessionId)],
       );
       assert.doesNotMatch(JSON.stringify(sessions), new RegExp(browser.sessionId));
+      await browser.post("/login", ANDREW, { "user-agent": FIREFOX });
+      for (const { current, device } of await sessionsOf(browser)) {
+        assert.equal(device, current ? "Firefox on Linux" : "Unknown device");
+      }
 
       const handle = digest(second.sessionId);
       await expectJson(browser.post("/sessions/end", { handle }), 200, { ended: 1 });
@@ -169,7 +245,7 @@ for (const framework of ["express", "fastify", "hono"]) {
       }
       const refused = JSON.stringify({ error: "Log in again." });
       for (const { status, text } of await Promise.all(replies)) {
-        assert.ok(status === 200 || (status === 401 && text === refused), `got ${status} ${text}`);
+        assert.ok(status === 200 || (status === 409 && text === refused), `got ${status} ${text}`);
       }
       const live = await Promise.all(others.map(async (other) => (await other.get("/account")).status === 200));
       assert.equal((await sessionsOf(browser)).length, 1 + live.filter(Boolean).length);
@@ -286,6 +362,7 @@ for (const framework of ["express", "fastify", "hono"]) {
 
 interface ListedSession {
   handle: string;
+  device: string;
   started: string;
   current: boolean;
 }
