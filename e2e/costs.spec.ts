@@ -8,17 +8,14 @@ const steps = (page: Page) => entries(page).first().locator(".request").first().
 
 test("shows a click and the page load after it as one entry, with the commands inside each script", async ({
   page,
-  context,
-  redis,
   start,
 }) => {
   await start(page, { ttl: 30 });
-  await redis.expire(context, 20); // so that a reset is due
   await page.getByRole("button", { name: "Count a page view" }).click();
   await expect(entries(page).first()).toContainText("POST /increment, then GET / 2 round trips to Redis");
   await expect(steps(page).nth(0)).toHaveText("HMGET session_ttl … does the session exist?");
   await expect(steps(page).nth(1)).toContainText("HINCRBY page_views 1");
-  await expect(steps(page).filter({ hasText: "PEXPIRE 30000" })).toHaveCount(1);
+  await expect(steps(page).filter({ hasText: "PEXPIRE …" })).toHaveText(/\(if due\)$/);
   const pageLoad = entries(page).first().locator(".request").last();
   await expect(pageLoad.getByText("HGETALL")).toBeHidden();
   await pageLoad.locator("summary").click();
