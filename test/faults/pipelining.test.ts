@@ -34,9 +34,13 @@ async function repliesTo(t: TestContext, requests: string) {
   return parseReplies(await text(socket));
 }
 
-async function logIn(ttl = "600") {
+/** On a busy machine, this process may be too slow to send a whole request in five seconds. */
+const TOO_SLOW = 408;
+
+async function logIn(ttl = "600"): Promise<Browser> {
   const browser = new Browser(url);
   const { status } = await browser.post("/login", { username: "ada", ttl });
+  if (status === TOO_SLOW) return logIn(ttl);
   assert.equal(status, 200);
   return browser;
 }
@@ -52,7 +56,7 @@ async function visitUntil(isOver: Promise<unknown>) {
   const over = isOver.then(() => true);
   do statuses.push((await browser.get("/session")).status);
   while (!(await Promise.race([over, sleep(5, false)])));
-  return statuses;
+  return statuses.filter((status) => status !== TOO_SLOW);
 }
 
 async function memoryOfServer(): Promise<number> {
