@@ -1,6 +1,7 @@
 /**
- * Installs what is missing on a fresh machine: the packages, Redis and, for the tests (`--browser`), a Chromium. Prints what
- * it does, and nothing if nothing is missing. It never asks and never uses sudo.
+ * Installs what is missing on a fresh machine: the packages, Redis and, for the tests (`--browser`), a Chromium. With
+ * `--packages`, it installs only packages, those for development too. Prints what it does, and nothing if nothing is
+ * missing. It never asks and never uses sudo.
  *
  * It uses the syntax of Node 12 and imports our other modules late, so that an old Node can run it far enough to print which
  * version is needed.
@@ -22,12 +23,15 @@ const SERVICE_POLICY = "/usr/sbin/policy-rc.d"; // Debian asks it before it star
 const FONTS = "fonts-dejavu-core fonts-noto-color-emoji"; // Debian's Chromium brings none
 
 const isForTests = process.argv.includes("--browser");
+const needsOnlyPackages = process.argv.includes("--packages");
+const isForDevelopment = isForTests || needsOnlyPackages;
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 requireNode();
 void setUp();
 
 async function setUp() {
   if (!arePackagesInstalled()) installPackages();
+  if (needsOnlyPackages) return;
   if (!(await isRedisThere())) await provideRedis();
   if (isForTests) await provideBrowser();
 }
@@ -44,13 +48,14 @@ function arePackagesInstalled() {
   const installed = new Set(Object.entries(packagesIn(INSTALLED)).map(describePackage));
   return Object.entries(packagesIn(LOCKFILE))
     .filter(
-      ([folder, { dev, optional, devOptional }]) => folder !== "" && !optional && !devOptional && (isForTests || !dev),
+      ([folder, { dev, optional, devOptional }]) =>
+        folder !== "" && !optional && !devOptional && (isForDevelopment || !dev),
     )
     .every((entry) => installed.has(describePackage(entry)));
 }
 
 function installPackages() {
-  const command = `npm ci${isForTests ? " --include=dev" : ""}`;
+  const command = `npm ci${isForDevelopment ? " --include=dev" : ""}`;
   say(`installing the packages of ${LOCKFILE} (${command})`);
   const problem = run(`${command} --no-audit --no-fund --fetch-retry-mintimeout=1000`);
   if (problem) fail(`npm ci failed:\n${problem}`);
