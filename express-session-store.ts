@@ -1,5 +1,6 @@
 /**
- * For applications that keep express-session: a store for it that uses `session-store.ts`. Copy both files.
+ * For applications that keep express-session (or @fastify/session, which takes the same stores): a store for it that uses
+ * `session-store.ts`. Copy both files.
  *
  *     const store = new ExpressSessionStore({ redis, ttl: 1800 });
  *     app.use(session({ store, secret, resave: false, saveUninitialized: false }));
@@ -10,7 +11,8 @@
  * What you do not get: express-session reads a session as a whole and saves it as a whole. If two requests change the
  * same session at the same time, one change is lost. If that matters, use `RedisSessionStore` directly.
  *
- * A key in Redis contains the SHA-256 digest of the session ID, so the ID may be any text.
+ * A key in Redis contains the SHA-256 digest of the session ID, so the ID may be any text. What is not a session, for
+ * example because its data is not JSON, reads as none.
  */
 import { createHash } from "node:crypto";
 import { callbackify } from "node:util";
@@ -21,109 +23,110 @@ import {
   RedisSessionStore,
   type RedisSessionStoreOptions,
   RedisUnavailableError,
+  type Script,
+  type ScriptRunner,
+  type TimeLimit,
 } from "./session-store.ts";
 
 /**
  * The options of `RedisSessionStore`, except that `ttl` is for sessions whose cookie has no `maxAge`, that
  * `maxWriteBytes` is 1 MiB by default, and that with `hashIds` no ID is kept, so that `all` returns digests in their place.
+ *
+ * `sharePrefix` and `takeOverPrefix` are the two steps of moving from connect-redis without signing anybody out. Each is
+ * the `prefix` that connect-redis was given, by default `sess:`. With one of them, `ttl` is 86,400 by default, as it is in
+ * connect-redis.
  */
-export type ExpressSessionStoreOptions = Omit<RedisSessionStoreOptions, "fields">;
-
-/** What `all`, `length` and `clear` need: a client, a pool or a sentinel of node-redis, or a cluster with its masters. */
-interface ScannableServer {
-  scan(cursor: string, options: { MATCH: string; COUNT: number }): Promise<{ cursor: string; keys: string[] }>;
+export interface ExpressSessionStoreOptions extends Omit<RedisSessionStoreOptions, "fields"> {
+  /** Step 1, while some servers still use connect-redis: sessions are read and written as connect-redis does it. */
+  sharePrefix?: string;
+  /**
+   * Step 2, when no server uses connect-redis any more: a session that it left is taken over at its first use, with the
+   * time that is left to it, and its old key is deleted.
+   */
+  takeOverPrefix?: string;
 }
-interface ScannableCluster<Master = unknown> {
-  masters: Master[];
-  nodeClient(master: Master): ScannableServer | Promise<ScannableServer>;
-}
 
-/** The ID, the session without its cookie, and the cookie, all as JSON. The cookie is apart, because `touch` writes it. */
-const FIELDS = { id: String, data: String, cookie: String };
-type Fields = typeof FIELDS;
+type OwnOptions = Omit<RedisSessionStoreOptions, "fields"> & { ttl: number };
+type Cookie = Partial<SessionData["cookie"]> | null | undefined;
+/** Operations can be awaited or given a callback, as those of connect-redis. */
+type Callback<Result> = (error: unknown, result?: Result) => void;
 
 const SCAN_COUNT = 100; // keys at a time, so that other requests get their turn
 const DIGEST_LENGTH = 43;
 
 export class ExpressSessionStore extends session.Store {
-  readonly #sessions: IdentifiedSessions;
+  readonly #own: OwnSessions;
+  readonly #old: ConnectRedisKeys | undefined;
+  readonly #sessions: Sessions;
   readonly #redis: unknown;
-  readonly #ttl: number;
-  readonly #hashIds: boolean;
   /** The `req.session` objects that have been in Redis. They are updated, and never created again. */
   readonly #saved = new WeakSet();
+  /** The same for @fastify/session, which does not tell which object it makes of a session that it has loaded. */
+  readonly #loaded = new RecentIds();
 
-  constructor({ hashIds = false, maxWriteBytes = 1_048_576, ...options }: ExpressSessionStoreOptions) {
+  constructor({ sharePrefix, takeOverPrefix, ...options }: ExpressSessionStoreOptions) {
     super();
-    this.#sessions = new IdentifiedSessions({ ...options, maxWriteBytes, fields: FIELDS });
+    if (sharePrefix !== undefined && takeOverPrefix !== undefined) {
+      throw new TypeError("sharePrefix and takeOverPrefix are two steps: give only one of them");
+    }
+    const oldPrefix = sharePrefix ?? takeOverPrefix;
+    const { absoluteTtl = 2_592_000 } = options;
+    const { ttl = Math.min(oldPrefix === undefined ? 1800 : 86_400, absoluteTtl) } = options;
+    this.#own = new OwnSessions({ ...options, absoluteTtl, ttl });
     this.#redis = options.redis;
-    this.#ttl = options.ttl ?? 1800;
-    this.#hashIds = hashIds;
+    if (oldPrefix === undefined) {
+      this.#sessions = this.#own;
+      return;
+    }
+    if (typeof oldPrefix !== "string") {
+      throw new TypeError(`sharePrefix and takeOverPrefix must be strings; got ${typeof oldPrefix}`);
+    }
+    this.#old = new ConnectRedisKeys(this.#own, oldPrefix);
+    this.#sessions =
+      takeOverPrefix === undefined
+        ? new SharedSessions(this.#own, this.#old)
+        : new TakenOverSessions(this.#own, this.#old);
   }
 
   /** Reads a session. Does not reset its idle timeout: express-session calls `touch` or `set` for that. */
-  override get(id: string, callback: (error: unknown, session?: SessionData | null) => void): void {
-    callbackify(async () => {
-      return (await this.#read(digestOf(id)))?.sessionData;
-    })(callback);
+  override get(id: string, callback?: Callback<SessionData | undefined>): Promise<SessionData | undefined> {
+    return settle(async () => this.#get(id), callback);
   }
 
   /**
    * Writes a session, and creates it if it does not exist. But a `req.session` that was loaded or saved before is not
    * created again: if it does not exist any more, it was destroyed or has expired, and nothing is written.
    */
-  override set(id: string, sessionData: SessionData, callback: (error?: unknown) => void = ignore): void {
-    callbackify(async () => {
-      const { cookie, ...data } = sessionData as Partial<SessionData>;
-      const fields = { data: JSON.stringify(data), cookie: JSON.stringify(cookie ?? null) };
-      const digest = digestOf(id);
-      const lifetimeMs = this.#lifetimeMs(cookie);
-      const exists = await this.#sessions.save(digest, fields, lifetimeMs);
-      if (!exists && !this.#saved.has(sessionData)) {
-        await this.#sessions.createWithId(digest, { ...fields, id: this.#hashIds ? undefined : JSON.stringify(id) });
-        await this.#sessions.save(digest, {}, lifetimeMs);
-      }
-      if (sessionData instanceof session.Session) this.#saved.add(sessionData);
-    })(callback);
+  override set(id: string, sessionData: SessionData, callback?: Callback<void>): Promise<void> {
+    return settle(async () => this.#set(id, sessionData), callback);
   }
 
   /** Writes the cookie and resets the idle timeout. Does nothing if there is no such session. */
-  override touch(id: string, { cookie }: SessionData, callback: (error?: unknown) => void = ignore): void {
-    callbackify(async () => {
-      await this.#sessions.save(digestOf(id), { cookie: JSON.stringify(cookie) }, this.#lifetimeMs(cookie));
-    })(callback);
+  override touch(id: string, sessionData: SessionData, callback?: Callback<void>): Promise<void> {
+    return settle(async () => this.#sessions.touch(id, sessionData.cookie, this.#startTimeLimit()), callback);
   }
 
   /** Deletes a session. Does nothing if there is no such session. */
-  override destroy(id: string, callback: (error?: unknown) => void = ignore): void {
-    callbackify(async () => {
-      await this.#sessions.deleteSession(digestOf(id));
-    })(callback);
+  override destroy(id: string, callback?: Callback<void>): Promise<void> {
+    return settle(async () => this.#sessions.destroy(id, this.#startTimeLimit()), callback);
   }
 
-  /** Returns all sessions by their IDs. Goes through the whole database with `SCAN`, as `length` and `clear` do. */
-  override all(callback: (error: unknown, sessions?: Record<string, SessionData>) => void): void {
-    callbackify(async () => {
-      const sessions = Object.create(null) as Record<string, SessionData>;
-      for await (const { digest, id, sessionData } of this.#scan()) sessions[id ?? digest] = sessionData;
-      return sessions;
-    })(callback);
+  /**
+   * Returns all sessions by their IDs. Goes through the whole database with `SCAN`, as `length` and `clear` do. In these
+   * three, `timeoutMs` is the time limit of each step.
+   */
+  override all(callback?: Callback<Record<string, SessionData>>): Promise<Record<string, SessionData>> {
+    return settle(async () => this.#all(), callback);
   }
 
-  /** Returns the number of sessions. */
-  override length(callback: (error: unknown, length?: number) => void): void {
-    callbackify(async () => {
-      const digests = new Set<string>();
-      for await (const { digest } of this.#scan()) digests.add(digest);
-      return digests.size;
-    })(callback);
+  /** Returns the number of sessions, without reading what they hold. */
+  override length(callback?: Callback<number>): Promise<number> {
+    return settle(async () => this.#length(), callback);
   }
 
   /** Deletes all sessions. */
-  override clear(callback: (error?: unknown) => void = ignore): void {
-    callbackify(async () => {
-      for await (const { digest } of this.#scan()) await this.#sessions.deleteSession(digest);
-    })(callback);
+  override clear(callback?: Callback<void>): Promise<void> {
+    return settle(async () => this.#clear(), callback);
   }
 
   /** express-session calls this for a session that it has loaded. */
@@ -133,73 +136,510 @@ export class ExpressSessionStore extends session.Store {
     return created;
   }
 
-  /** Milliseconds until the cookie expires. */
-  #lifetimeMs(cookie: Partial<SessionData["cookie"]> | null | undefined): number {
-    const lifetimeMs = cookie?.expires ? new Date(cookie.expires).getTime() - Date.now() : Number.NaN;
-    return Number.isNaN(lifetimeMs) ? this.#ttl * 1000 : lifetimeMs;
+  #startTimeLimit(): TimeLimit {
+    return this.#own.scripts.startTimeLimit();
   }
 
-  /** Redis deletes the session when its cookie expires, but by its own clock and a little later. So this checks it too. */
-  async #read(digest: string): Promise<StoredSession | null> {
-    const fields = await this.#sessions.getSession(digest, { refreshTtl: false });
-    if (fields?.data === undefined) return null;
-    const { id, data, cookie = "null" } = fields;
-    const cookieData = JSON.parse(cookie) as SessionData["cookie"] | null;
-    if (this.#lifetimeMs(cookieData) <= 0) return null;
-    const sessionData = { ...(JSON.parse(data) as SessionData), ...(cookieData && { cookie: cookieData }) };
-    return { digest, id: id === undefined ? undefined : (JSON.parse(id) as string), sessionData };
+  async #get(id: string): Promise<SessionData | undefined> {
+    const sessionData = await this.#sessions.load(id, this.#startTimeLimit());
+    if (sessionData === null) return undefined;
+    if (!("generate" in this)) this.#loaded.add(id); // express-session adds this method
+    return sessionData;
   }
 
-  /** Finds the sessions of this prefix, and not those of a longer one. `SCAN` may return a key twice. */
-  async *#scan(): AsyncGenerator<StoredSession> {
-    const prefix = this.#sessions.keyOf("");
-    const pattern = prefix.replaceAll(/[\\*?[\]]/g, String.raw`\$&`) + "?".repeat(DIGEST_LENGTH);
-    for (const server of await serversOf(this.#redis)) {
-      let cursor = "0";
-      do {
-        const page = await server.scan(cursor, { MATCH: pattern, COUNT: SCAN_COUNT }).catch((error: unknown) => {
-          throw new RedisUnavailableError("SCAN failed", { cause: error });
-        });
-        cursor = page.cursor;
-        const found = await Promise.all(page.keys.map(async (key) => this.#read(key.slice(prefix.length))));
-        yield* found.filter((entry) => entry !== null);
-      } while (cursor !== "0");
+  async #set(id: string, sessionData: SessionData): Promise<void> {
+    const isPlain = [Object.prototype, null].includes(Object.getPrototypeOf(sessionData) as null);
+    const mayCreate = isPlain || !(this.#saved.has(sessionData) || this.#loaded.has(id));
+    await this.#sessions.save(id, sessionData, mayCreate, this.#startTimeLimit());
+    if (!isPlain) this.#saved.add(sessionData);
+  }
+
+  async #all(): Promise<Record<string, SessionData>> {
+    const sessions = Object.create(null) as Record<string, SessionData>;
+    await this.#forEachOld(async (id) => {
+      const old = await this.#old!.read(id, this.#startTimeLimit());
+      if (old) sessions[id] = old.sessionData;
+    });
+    await this.#forEachOwn(async (digest) => {
+      const own = await this.#own.read(digest, this.#startTimeLimit());
+      if (own) sessions[own.id ?? digest] = own.sessionData;
+    });
+    return sessions;
+  }
+
+  async #length(): Promise<number> {
+    const digests = new Set<string>(); // SCAN may return a key twice
+    await this.#forEachOld(async (id) => {
+      if (await this.#old!.read(id, this.#startTimeLimit())) digests.add(digestOf(id));
+    });
+    await this.#forEachOwn(async (digest) => {
+      if (await this.#own.exists(digest, this.#startTimeLimit())) digests.add(digest);
+    });
+    return digests.size;
+  }
+
+  async #clear(): Promise<void> {
+    await this.#forEachOld(async (id) => {
+      if (await this.#old!.read(id, this.#startTimeLimit())) await this.destroy(id);
+    });
+    await this.#forEachOwn((digest) => this.#own.delete(digest, this.#startTimeLimit()));
+  }
+
+  /** Before `#forEachOwn`, because a session may be taken over in the meantime. */
+  async #forEachOld(action: (id: string) => Promise<void>): Promise<void> {
+    if (this.#old) await this.#forEachKey(this.#old.prefix, "*", action);
+  }
+
+  /** Finds the sessions of this prefix, and not those of a longer one. */
+  async #forEachOwn(action: (digest: string) => Promise<void>): Promise<void> {
+    await this.#forEachKey(this.#own.keyOf(""), "?".repeat(DIGEST_LENGTH), action);
+  }
+
+  async #forEachKey(prefix: string, rest: string, action: (rest: string) => Promise<void>): Promise<void> {
+    const pattern = prefix.replaceAll(/[\\*?[\]]/g, String.raw`\$&`) + rest;
+    for await (const keys of scan(this.#redis, pattern, this.#own.scripts)) {
+      await Promise.all(keys.map((key) => action(key.slice(prefix.length))));
     }
   }
 }
 
-interface StoredSession {
-  digest: string;
-  id: string | undefined;
-  sessionData: SessionData;
+/** Where sessions are kept: in the keys of this store and, while moving, also in those of connect-redis. */
+interface Sessions {
+  load(id: string, limit: TimeLimit): Promise<SessionData | null>;
+  save(id: string, sessionData: SessionData, mayCreate: boolean, limit: TimeLimit): Promise<void>;
+  touch(id: string, cookie: Cookie, limit: TimeLimit): Promise<void>;
+  destroy(id: string, limit: TimeLimit): Promise<void>;
 }
 
-/** Writes fields, and sets the milliseconds until the session ends, but never later than its deadline. */
-const SAVE_SCRIPT = defineScript(`
-local deadline = redis.call("HMGET", KEYS[1], "session_deadline")[1]
-if not deadline then return false end
-redis.call("HSET", KEYS[1], unpack(ARGV, 2))
-redis.call("PEXPIRE", KEYS[1], ARGV[1])
-redis.call("PEXPIREAT", KEYS[1], deadline * 1000, "LT")
+/**
+ * The ID, the session without its cookie, and the cookie, all as JSON. The cookie is apart, because `touch` writes it.
+ * For `copied_from`, see `TakenOverSessions`.
+ */
+const FIELDS = { id: String, data: String, cookie: String, copied_from: String };
+type Fields = Partial<Record<keyof typeof FIELDS, string>>;
+
+interface OwnSession {
+  id: string | undefined;
+  sessionData: SessionData;
+  copiedFrom: string | undefined;
+}
+
+/** The first lines of a script on a session of this store. A key of another type is no session. */
+const FIND_SESSION = `
+local values = redis.pcall("HMGET", KEYS[1], "session_deadline", "copied_from")
+if values.err then return values.err:find("^WRONGTYPE") == nil and values end
+local deadline, copied_from = values[1], values[2]
+`;
+
+/**
+ * Writes fields, and sets the milliseconds until the session ends, but never later than its deadline. ARGV[1]: the
+ * milliseconds, [2]: the absolute timeout in seconds, [3]: "update", "create" or "copy", [4]: see `copy`, from 5 on: fields.
+ */
+const WRITE_SCRIPT = defineScript(`${FIND_SESSION}
+local key, operation, call = KEYS[1], ARGV[3], redis.call
+if operation == "update" and not deadline then return false end
+if operation == "copy" and deadline and copied_from ~= ARGV[4] then return 0 end
+if not deadline then
+  -- If the ACL denies PEXPIRE or PEXPIREAT, HSET would leave a key that never expires.
+  if not (redis.acl_check_cmd("PEXPIRE", key, 1) and redis.acl_check_cmd("PEXPIREAT", key, 1, "LT")) then
+    return redis.error_reply("NOPERM this user may not run PEXPIRE and PEXPIREAT")
+  end
+  deadline = call("TIME")[1] + ARGV[2]
+end
+call("HSET", key, "session_deadline", deadline, unpack(ARGV, 5))
+call("PEXPIRE", key, ARGV[1])
+call("PEXPIREAT", key, deadline * 1000, "LT") -- LT: only if that is earlier
 return 1
 `);
 
-/** Sessions whose IDs (here, digests of IDs) the caller chooses, and whose idle timeouts are in milliseconds. */
-class IdentifiedSessions extends RedisSessionStore<Fields> {
-  async createWithId(id: string, data: Partial<Record<keyof Fields, string | undefined>>): Promise<void> {
-    await this.steps.create(this.keyOf(id), this.newFields(data, {}));
+const EXISTS_SCRIPT = defineScript(`${FIND_SESSION}
+return deadline
+`);
+
+const FINISH_COPY_SCRIPT = defineScript(`${FIND_SESSION}
+return copied_from == ARGV[1] and redis.call("HDEL", KEYS[1], "copied_from")
+`);
+
+/** The mark is text: operations on sessions find none. DEL is first, because Redis never refuses it if memory is full. */
+const MARK_DESTROYED_SCRIPT = defineScript(`
+redis.call("DEL", KEYS[1])
+return redis.call("SET", KEYS[1], "destroyed", "EX", ARGV[1])
+`);
+const MARK_SECONDS = 3600; // longer than any request lasts
+
+/** The sessions of this store. The ID of each in Redis is a digest, and its idle timeout is in milliseconds. */
+class OwnSessions extends RedisSessionStore<typeof FIELDS> implements Sessions {
+  readonly #ttl: number;
+  readonly #hashIds: boolean;
+
+  constructor({ hashIds = false, maxWriteBytes = 1_048_576, ...options }: OwnOptions) {
+    super({ ...options, maxWriteBytes, fields: FIELDS });
+    this.#ttl = options.ttl;
+    this.#hashIds = hashIds;
+  }
+
+  get scripts(): ScriptRunner {
+    return this.steps.scripts;
+  }
+
+  async load(id: string, limit: TimeLimit): Promise<SessionData | null> {
+    return (await this.read(digestOf(id), limit))?.sessionData ?? null;
+  }
+
+  async save(id: string, sessionData: SessionData, mayCreate: boolean, limit: TimeLimit): Promise<void> {
+    if (!(await this.update(id, sessionData, limit)) && mayCreate) await this.createWithId(id, sessionData, limit);
+  }
+
+  async touch(id: string, cookie: Cookie, limit: TimeLimit): Promise<void> {
+    const fields = this.steps.codec.encode({ cookie: JSON.stringify(cookie ?? null) });
+    await this.#write("update", id, fields, this.lifetimeMs(cookie), limit);
+  }
+
+  async destroy(id: string, limit: TimeLimit): Promise<void> {
+    await this.delete(digestOf(id), limit);
+  }
+
+  /** Redis deletes a session when its cookie expires, but by its own clock and a little later. So this checks it too. */
+  async read(digest: string, limit: TimeLimit): Promise<OwnSession | null> {
+    const fields = await this.steps.read(this.keyOf(digest), "peek", limit);
+    const data = parse(fields?.data);
+    const cookie = parse(fields?.cookie ?? "null") as Cookie;
+    if (!fields || !isObject(data) || cookie === undefined || this.lifetimeMs(cookie) <= 0) return null;
+    const sessionData = { ...data, ...(cookie && { cookie }) } as SessionData;
+    return { id: parse(fields.id) as string | undefined, sessionData, copiedFrom: fields.copied_from };
   }
 
   /** Returns `false` if there is no such session. */
-  async save(id: string, data: Partial<Record<keyof Fields, string>>, lifetimeMs: number): Promise<boolean> {
-    const fields = {
-      ...Object.fromEntries(this.steps.codec.encode(data)),
-      session_ttl: String(Math.max(1, Math.ceil(lifetimeMs / 1000))),
-      last_accessed_at: `${new Date().toISOString().slice(0, 19)}Z`,
-    };
-    const args = [String(Math.ceil(lifetimeMs)), ...Object.entries(fields).flat().map(String)];
-    return (await this.steps.scripts.run(SAVE_SCRIPT, this.keyOf(id), args)) !== null;
+  async update(id: string, { cookie, ...data }: SessionData, limit: TimeLimit): Promise<boolean> {
+    const fields = this.steps.codec.encode(toFields(data, cookie));
+    return (await this.#write("update", id, fields, this.lifetimeMs(cookie), limit)) !== null;
   }
+
+  async createWithId(id: string, { cookie, ...data }: SessionData, limit: TimeLimit): Promise<void> {
+    const fields = this.steps.codec.encode({ ...toFields(data, cookie), ...this.#idField(id) });
+    await this.#write("create", id, fields, this.lifetimeMs(cookie), limit);
+  }
+
+  async delete(digest: string, limit: TimeLimit): Promise<void> {
+    await this.steps.delete(this.keyOf(digest), { timeLimit: limit });
+  }
+
+  async exists(digest: string, limit: TimeLimit): Promise<boolean> {
+    return (await this.scripts.run(EXISTS_SCRIPT, this.keyOf(digest), [], limit)) !== null;
+  }
+
+  /** Milliseconds until the cookie expires; `ttl` if it has no expiry. */
+  lifetimeMs(cookie: Cookie): number {
+    const left = cookie?.expires ? new Date(cookie.expires).getTime() - Date.now() : Number.NaN;
+    return Number.isNaN(left) ? this.#ttl * 1000 : Math.ceil(left);
+  }
+
+  /**
+   * Copies a session of connect-redis. Returns 0 and does nothing if there is a session, unless that is a copy of what
+   * had the digest `replaced`. Returns `null` if the session was destroyed.
+   */
+  copy(id: string, old: OldSession, replaced: string | undefined, limit: TimeLimit): Promise<unknown> {
+    const { cookie, ...data } = old.sessionData;
+    const lifetimeMs = old.millisecondsLeft ?? (Number(cookie.originalMaxAge) || this.#ttl * 1000);
+    // connect-redis does not write the cookie when it extends a session, so its expiry may be in the past.
+    const newCookie = { ...(cookie as object), ...(cookie.expires && { expires: new Date(Date.now() + lifetimeMs) }) };
+    const fields = { ...toFields(data, newCookie), ...this.#idField(id), copied_from: old.digest };
+    return this.#write("copy", id, Object.entries(fields), lifetimeMs, limit, replaced);
+  }
+
+  /** Returns `false` if there is no such copy. */
+  async finishCopy(id: string, digest: string, limit: TimeLimit): Promise<boolean> {
+    return (await this.scripts.run(FINISH_COPY_SCRIPT, this.keyOf(digestOf(id)), [digest], limit)) !== null;
+  }
+
+  async markDestroyed(id: string, limit: TimeLimit): Promise<void> {
+    await this.scripts.run(MARK_DESTROYED_SCRIPT, this.keyOf(digestOf(id)), [String(MARK_SECONDS)], limit);
+  }
+
+  async removeMark(id: string, limit: TimeLimit): Promise<void> {
+    await this.scripts.run(DELETE_TEXT_SCRIPT, this.keyOf(digestOf(id)), [""], limit);
+  }
+
+  async #write(
+    operation: "update" | "create" | "copy",
+    id: string,
+    fields: Iterable<readonly [string, string | null]>,
+    lifetimeMs: number,
+    limit: TimeLimit,
+    replaced = "",
+  ): Promise<unknown> {
+    const milliseconds = Math.min(lifetimeMs, this.steps.absoluteTtl * 1000);
+    const now = `${new Date().toISOString().slice(0, 19)}Z`;
+    const all = {
+      session_ttl: Math.max(1, Math.ceil(milliseconds / 1000)),
+      last_accessed_at: now,
+      ...(operation === "update" ? {} : { created_at: now }),
+      ...Object.fromEntries(fields),
+    };
+    const args = [milliseconds, this.steps.absoluteTtl, operation, replaced, ...Object.entries(all).flat()];
+    return this.scripts.run(WRITE_SCRIPT, this.keyOf(digestOf(id)), args.map(String), limit);
+  }
+
+  #idField(id: string): Fields {
+    return this.#hashIds ? {} : { id: JSON.stringify(id) };
+  }
+}
+
+interface OldSession {
+  sessionData: SessionData;
+  /** `undefined` if its key has no expiry. */
+  millisecondsLeft: number | undefined;
+  digest: string;
+}
+
+/** The first lines of a script on text. A key of another type holds none. */
+const FIND_TEXT = `
+local text = redis.pcall("GET", KEYS[1])
+if type(text) == "table" then return text.err:find("^WRONGTYPE") == nil and text end
+if not text then return false end
+`;
+const READ_TEXT_SCRIPT = defineScript(`${FIND_TEXT}
+return { text, redis.call("PTTL", KEYS[1]), redis.sha1hex(text) }
+`);
+const UPDATE_TEXT_SCRIPT = defineScript(`${FIND_TEXT}
+return redis.call("SET", KEYS[1], ARGV[1], "EX", ARGV[2])
+`);
+const CREATE_TEXT_SCRIPT = defineScript(`
+return redis.call("SET", KEYS[1], ARGV[1], "EX", ARGV[2])
+`);
+const EXPIRE_TEXT_SCRIPT = defineScript(`${FIND_TEXT}
+return redis.call("EXPIRE", KEYS[1], ARGV[1])
+`);
+/** ARGV[1]: the digest that the text must have, "" for any text. */
+const DELETE_TEXT_SCRIPT = defineScript(`${FIND_TEXT}
+return (ARGV[1] == "" or ARGV[1] == redis.sha1hex(text)) and redis.call("DEL", KEYS[1])
+`);
+
+/** The sessions of connect-redis: the whole session as JSON, and an expiry. Reads and writes them as connect-redis does. */
+class ConnectRedisKeys {
+  readonly prefix: string;
+  readonly #own: OwnSessions;
+
+  constructor(own: OwnSessions, prefix: string) {
+    this.prefix = prefix;
+    this.#own = own;
+  }
+
+  /** A key of another type, text that is not JSON, and a session without a cookie are no sessions. */
+  async read(id: string, limit: TimeLimit): Promise<OldSession | null> {
+    const reply = (await this.#run(READ_TEXT_SCRIPT, id, [], limit)) as unknown[] | null;
+    if (reply === null) return null;
+    const sessionData = parse(String(reply[0]));
+    if (!isObject(sessionData) || !isObject(sessionData["cookie"])) return null;
+    const milliseconds = Number(reply[1]);
+    return {
+      sessionData: sessionData as unknown as SessionData,
+      millisecondsLeft: milliseconds < 0 ? undefined : milliseconds,
+      digest: String(reply[2]),
+    };
+  }
+
+  /** Returns `false` if there is no such session. */
+  async update(id: string, sessionData: SessionData, limit: TimeLimit): Promise<boolean> {
+    return this.#write(UPDATE_TEXT_SCRIPT, id, sessionData, limit);
+  }
+
+  async create(id: string, sessionData: SessionData, limit: TimeLimit): Promise<void> {
+    await this.#write(CREATE_TEXT_SCRIPT, id, sessionData, limit);
+  }
+
+  /** Returns `false` if there is no such session. */
+  async touch(id: string, cookie: Cookie, limit: TimeLimit): Promise<boolean> {
+    return (await this.#run(EXPIRE_TEXT_SCRIPT, id, [this.#secondsOf(cookie)], limit)) !== null;
+  }
+
+  /** If a digest is given, only a session that still has it is deleted. */
+  async delete(id: string, limit: TimeLimit, digest = ""): Promise<void> {
+    await this.#run(DELETE_TEXT_SCRIPT, id, [digest], limit);
+  }
+
+  async #write(script: Script, id: string, sessionData: SessionData, limit: TimeLimit): Promise<boolean> {
+    const args = [JSON.stringify(sessionData), this.#secondsOf(sessionData.cookie)];
+    return (await this.#run(script, id, args, limit)) !== null;
+  }
+
+  #secondsOf(cookie: Cookie): string {
+    return String(Math.ceil(this.#own.lifetimeMs(cookie) / 1000));
+  }
+
+  #run(script: Script, id: string, args: string[], limit: TimeLimit): Promise<unknown> {
+    return this.#own.scripts.run(script, this.prefix + id, args, limit);
+  }
+}
+
+/**
+ * Step 1: servers with connect-redis use the same sessions. So these are kept in the keys of connect-redis, except for
+ * those that another server, which is at step 2 already, has taken over.
+ */
+class SharedSessions implements Sessions {
+  readonly #own: OwnSessions;
+  readonly #old: ConnectRedisKeys;
+
+  constructor(own: OwnSessions, old: ConnectRedisKeys) {
+    this.#own = own;
+    this.#old = old;
+  }
+
+  async load(id: string, limit: TimeLimit): Promise<SessionData | null> {
+    return (await this.#old.read(id, limit))?.sessionData ?? this.#own.load(id, limit);
+  }
+
+  async save(id: string, sessionData: SessionData, mayCreate: boolean, limit: TimeLimit): Promise<void> {
+    if (this.#own.lifetimeMs(sessionData.cookie) <= 0) return this.destroy(id, limit);
+    if (await this.#old.update(id, sessionData, limit)) return;
+    if ((await this.#own.update(id, sessionData, limit)) || !mayCreate) return;
+    await this.#own.removeMark(id, limit);
+    await this.#old.create(id, sessionData, limit);
+  }
+
+  async touch(id: string, cookie: Cookie, limit: TimeLimit): Promise<void> {
+    if (!(await this.#old.touch(id, cookie, limit))) await this.#own.touch(id, cookie, limit);
+  }
+
+  async destroy(id: string, limit: TimeLimit): Promise<void> {
+    await this.#own.markDestroyed(id, limit);
+    await this.#old.delete(id, limit);
+  }
+}
+
+const MAX_ATTEMPTS = 20;
+
+/**
+ * Step 2: no server uses connect-redis any more. The old key and the new one may be on two nodes of a cluster, so a session
+ * is first copied, then its old key is deleted. Until that is done, the copy has the digest of the old session's text in
+ * the field `copied_from`, and whoever reads it does what is left to do. If a server at step 1 changes the old session in
+ * the meantime, it is copied again. A session that is destroyed leaves a mark for a while: whoever has read the old key
+ * before cannot copy it any more.
+ */
+class TakenOverSessions implements Sessions {
+  readonly #own: OwnSessions;
+  readonly #old: ConnectRedisKeys;
+
+  constructor(own: OwnSessions, old: ConnectRedisKeys) {
+    this.#own = own;
+    this.#old = old;
+  }
+
+  async load(id: string, limit: TimeLimit): Promise<SessionData | null> {
+    let isOldGone = false;
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const own = await this.#own.read(digestOf(id), limit);
+      if (own && own.copiedFrom === undefined) return own.sessionData;
+      if (own === null && isOldGone) return null;
+      const old = await this.#old.read(id, limit);
+      isOldGone = old === null; // Then it may have been taken over since the new key was read: read that once more.
+      if (old === null) {
+        if (own?.copiedFrom && (await this.#own.finishCopy(id, own.copiedFrom, limit))) return own.sessionData;
+      } else if (old.digest === own?.copiedFrom) {
+        await this.#old.delete(id, limit, old.digest);
+      } else if ((await this.#own.copy(id, old, own?.copiedFrom, limit)) === null) {
+        await this.#old.delete(id, limit); // left by a server that failed while it destroyed the session
+        return null;
+      }
+    }
+    throw new RedisUnavailableError("The session changed at each attempt to take it over from connect-redis");
+  }
+
+  async save(id: string, sessionData: SessionData, mayCreate: boolean, limit: TimeLimit): Promise<void> {
+    if ((await this.#own.update(id, sessionData, limit)) || !mayCreate) return;
+    await this.#own.removeMark(id, limit);
+    await this.#own.createWithId(id, sessionData, limit);
+    await this.#old.delete(id, limit);
+  }
+
+  async touch(id: string, cookie: Cookie, limit: TimeLimit): Promise<void> {
+    await this.#own.touch(id, cookie, limit);
+  }
+
+  async destroy(id: string, limit: TimeLimit): Promise<void> {
+    await this.#own.markDestroyed(id, limit);
+    await this.#old.delete(id, limit);
+  }
+}
+
+/** The IDs of the last minutes, so that they do not fill the memory. */
+class RecentIds {
+  #newer = new Set<string>();
+  #older = new Set<string>();
+  #since = performance.now();
+
+  add(id: string): void {
+    if (performance.now() - this.#since > RECENT_MS) {
+      this.#older = this.#newer;
+      this.#newer = new Set();
+      this.#since = performance.now();
+    }
+    this.#newer.add(id);
+  }
+
+  has(id: string): boolean {
+    return this.#newer.has(id) || this.#older.has(id);
+  }
+}
+const RECENT_MS = 600_000; // no request is expected to last longer
+
+/** What `all`, `length` and `clear` need: node-redis' client, pool, sentinel or cluster, or what `connectRedis` returns. */
+interface ScannableServer {
+  scan?(cursor: string, options: ScanOptions): Promise<{ cursor: string; keys: string[] }>;
+  scanIterator?(options: ScanOptions): AsyncIterable<string[]>;
+}
+interface ScanOptions {
+  MATCH: string;
+  COUNT: number;
+}
+interface ScannableCluster<Master = unknown> {
+  masters: Master[];
+  nodeClient(master: Master): ScannableServer | Promise<ScannableServer>;
+}
+
+/** Yields keys, some of them maybe twice. Each step has a time limit of its own. */
+async function* scan(redis: unknown, pattern: string, scripts: ScriptRunner): AsyncGenerator<string[]> {
+  const options = { MATCH: pattern, COUNT: SCAN_COUNT };
+  const withinLimit = async <Result>(step: Promise<Result>): Promise<Result> => {
+    try {
+      return await scripts.startTimeLimit().settle(step);
+    } catch (error) {
+      if (error instanceof RedisUnavailableError) throw error;
+      throw new RedisUnavailableError("SCAN failed", { cause: error });
+    }
+  };
+  for (const server of await withinLimit(serversOf(redis))) {
+    if (server.scanIterator) {
+      const pages = server.scanIterator(options)[Symbol.asyncIterator]();
+      for (let page = await withinLimit(pages.next()); !page.done; page = await withinLimit(pages.next()))
+        yield page.value;
+    } else if (server.scan) {
+      let cursor = "0";
+      do {
+        const page = await withinLimit(server.scan(cursor, options));
+        cursor = page.cursor;
+        yield page.keys;
+      } while (cursor !== "0");
+    } else {
+      throw new TypeError("all, length and clear need a client, cluster, sentinel or pool of node-redis");
+    }
+  }
+}
+
+async function serversOf(redis: unknown): Promise<ScannableServer[]> {
+  const { masters, nodeClient } = redis as Partial<ScannableCluster>;
+  if (!masters || !nodeClient) return [redis as ScannableServer];
+  if (masters.length === 0) throw new RedisUnavailableError("The cluster has no known master");
+  return Promise.all(masters.map(async (master) => nodeClient.call(redis, master)));
+}
+
+/** Passes the outcome to the callback, if there is one, and returns it too. */
+function settle<Result>(operation: () => Promise<Result>, callback?: Callback<Result>): Promise<Result> {
+  const result = operation();
+  if (callback) callbackify(() => result)(callback);
+  // express-session's `request.session.destroy()` drops the promise. Without this, an outage would then end the process.
+  result.catch(() => {});
+  return result;
 }
 
 /** Returns a digest, which has the form of a session ID. JSON, because UTF-8 cannot tell lone surrogates apart. */
@@ -207,12 +647,19 @@ function digestOf(id: string): string {
   return createHash("sha256").update(JSON.stringify(id)).digest("base64url");
 }
 
-async function serversOf(redis: unknown): Promise<ScannableServer[]> {
-  const { scan, masters, nodeClient } = redis as Partial<ScannableServer & ScannableCluster>;
-  if (masters?.length === 0) throw new RedisUnavailableError("The cluster has no known master");
-  if (masters && nodeClient) return Promise.all(masters.map(async (master) => nodeClient.call(redis, master)));
-  if (scan) return [redis as ScannableServer];
-  throw new TypeError("all, length and clear need a client, cluster, sentinel or pool of node-redis");
+function toFields(data: object, cookie: object | null = null): Fields {
+  return { data: JSON.stringify(data), cookie: JSON.stringify(cookie) };
 }
 
-function ignore(): void {}
+/** `undefined` if this is not JSON. */
+function parse(text: string | undefined): unknown {
+  try {
+    return JSON.parse(text ?? "");
+  } catch {
+    return undefined;
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

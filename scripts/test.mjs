@@ -21,7 +21,7 @@ import { findProgram } from "../demo/process/find-program.mjs";
 
 const FILE_LIMIT_MS = 600_000; // a test file that takes longer is killed and counts as failed
 const CONCURRENCY = 2 * availableParallelism(); // most tests wait more than they compute
-const STORE_TESTS = ["test/store/", "test/users/"];
+const STORE_TESTS = ["test/store/", "test/users/", "test/express-session/"];
 const CLUSTER_TESTS = [
   ...STORE_TESTS,
   "test/http/contract.test.ts",

@@ -3,50 +3,42 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { after, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { promisify } from "node:util";
 import express, { type RequestHandler } from "express";
-import session, { type SessionData } from "express-session";
-import { createClientPool, createSentinel } from "redis";
+import session from "express-session";
+import { createClient, createClientPool, createSentinel } from "redis";
 import { ExpressSessionStore, type ExpressSessionStoreOptions } from "../../express-session-store.ts";
 import { RedisUnavailableError } from "../../session-store.ts";
 import { Browser } from "../browser.ts";
 import { openRedis } from "../redis-connection.ts";
-import { newPrefix, NO_HURRY } from "../store-under-test.ts";
+import { spawnRedis } from "../redis-process.ts";
+import { assertExpiries, keysLike, newPrefix, NO_HURRY } from "../store-under-test.ts";
 import { until } from "../wait.ts";
 
 const { host, port, redis, connect, isCluster } = await openRedis();
 
 type Data = Record<string, unknown>;
 
-/** A store with its operations as promises. */
+/** A store of the test's own keys, for sessions of any form. */
 function openStore(options: Partial<ExpressSessionStoreOptions> = {}) {
   const prefix = options.prefix ?? newPrefix();
   const store = new ExpressSessionStore({ redis, ...NO_HURRY, ...options, prefix });
   return {
     store,
     prefix,
-    get: async (id: string) => promisify<string, Data | undefined>(store.get.bind(store) as never)(id),
-    set: async (id: string, data: Data) =>
-      promisify<string, SessionData, void>(store.set.bind(store))(id, data as never),
-    touch: async (id: string, data: Data) =>
-      promisify<string, SessionData, void>(store.touch.bind(store))(id, data as never),
-    destroy: promisify<string, void>(store.destroy.bind(store)),
-    all: promisify<Record<string, Data>>(store.all.bind(store) as never),
-    length: promisify<number>(store.length.bind(store) as never),
-    clear: promisify<void>(store.clear.bind(store)),
-    keys,
+    get: (id: string) => store.get(id) as unknown as Promise<Data | undefined>,
+    set: (id: string, data: Data) => store.set(id, data as never),
+    touch: (id: string, data: Data) => store.touch(id, data as never),
+    destroy: (id: string) => store.destroy(id),
+    all: () => store.all() as unknown as Promise<Record<string, Data>>,
+    length: () => store.length(),
+    clear: () => store.clear(),
+    keys: () => keysLike(redis, `${prefix}*`),
     onlyKey: async () => {
-      const found = await keys();
-      assert.equal(found.length, 1);
-      return found[0]!;
+      const [key, ...others] = await keysLike(redis, `${prefix}*`);
+      assert.deepEqual(others, []);
+      return key!;
     },
   };
-
-  async function keys(): Promise<string[]> {
-    const found: string[] = [];
-    for await (const page of redis.scanIterator({ MATCH: `${prefix}*`, COUNT: 1000 })) found.push(...page);
-    return found;
-  }
 }
 
 const inMs = (milliseconds: number) => new Date(Date.now() + milliseconds).toISOString();
@@ -221,17 +213,54 @@ describe("the store of express-session", () => {
     assert.ok((await redis.ttl(key)) > 50);
   });
 
-  test("no session outlives the absolute timeout, however long its cookie lasts", async () => {
-    const { set, touch, get, onlyKey } = openStore({ ttl: 10, absoluteTtl: 10 });
-    for (const expires of [inMs(HOUR_MS), new Date(8.64e15).toISOString(), "no date"]) {
-      await set("a", { cookie: { ...COOKIE, expires } });
-      await touch("a", { cookie: { ...COOKIE, expires } });
+  test("no session outlives the absolute timeout, however long its cookie lasts, and none is lost", async () => {
+    const expiries = [inMs(HOUR_MS), "9999-12-31T23:59:59.999Z", new Date(8.64e15).toISOString(), "no date"];
+    for (const [i, expires] of expiries.entries()) {
+      const { set, touch, get, prefix, onlyKey } = openStore({ ttl: 10, absoluteTtl: 10 });
+      const data = { cookie: { ...COOKIE, expires }, i };
+      await set("a", data);
+      assert.deepEqual(await get("a"), data);
+      await touch("a", data);
+      assert.deepEqual(await get("a"), data);
       const left = await redis.ttl(await onlyKey());
       assert.ok(left > 0 && left <= 10, `${expires}: ${left}`);
+      await assertExpiries(redis, prefix);
     }
+    const { set, touch, get, onlyKey } = openStore();
+    await set("a", { cookie: COOKIE });
     await redis.hSet(await onlyKey(), "session_deadline", 1);
     await touch("a", { cookie: COOKIE });
     assert.equal(await get("a"), undefined);
+  });
+
+  test("what is not a session reads as none, is not written to, and does not stop all, length and clear", async () => {
+    const { get, set, touch, all, length, clear, keys, onlyKey } = openStore();
+    const data = { cookie: COOKIE, count: 1 };
+    const broken = {
+      "data that is not JSON": { data: "{" },
+      "data that is no object": { data: "5" },
+      "a cookie that is not JSON": { cookie: "{" },
+    };
+    for (const [id, fields] of Object.entries(broken)) {
+      await set(id, data);
+      for (const key of await keys())
+        if ((await redis.hGet(key, "id")) === JSON.stringify(id)) await redis.hSet(key, fields);
+    }
+    await set("good", data);
+    for (const id of Object.keys(broken)) assert.equal(await get(id), undefined, id);
+    assert.deepEqual({ ...(await all()) }, { good: data });
+    assert.equal(await length(), 4);
+    await clear();
+    assert.deepEqual(await keys(), []);
+
+    await set("another type", data);
+    const key = await onlyKey();
+    await redis.del(key);
+    await redis.set(key, "text", { EX: 60 });
+    await touch("another type", data);
+    assert.equal(await get("another type"), undefined);
+    assert.equal(await length(), 0);
+    assert.equal(await redis.get(key), "text");
   });
 
   test("with hashIds, Redis holds no ID", async () => {
@@ -259,14 +288,43 @@ describe("the store of express-session", () => {
     await assert.rejects(openStore().set("a", { cookie: COOKIE, big: 1n }), TypeError);
   });
 
-  test("every operation can be called without a callback", async () => {
-    const { store, get } = openStore();
-    store.set("a", { cookie: COOKIE, count: 1 });
-    assert.ok(await until(async () => (await get("a")) !== undefined));
-    store.touch("a", { cookie: COOKIE, count: 1 });
-    store.destroy("a");
-    assert.ok(await until(async () => (await get("a")) === undefined));
-    store.clear();
+  test("every operation calls back, if it is given a callback", async () => {
+    const { store } = openStore();
+    const data = { cookie: COOKIE, count: 1 } as never;
+    assert.deepEqual(await call((callback) => store.set("a", data, callback)), [null, undefined]);
+    assert.deepEqual(await call((callback) => store.touch("a", data, callback)), [null, undefined]);
+    assert.deepEqual(await call((callback) => store.get("a", callback)), [null, data]);
+    assert.deepEqual(await call((callback) => store.all(callback)), [null, await store.all()]);
+    assert.deepEqual(await call((callback) => store.length(callback)), [null, 1]);
+    assert.deepEqual(await call((callback) => store.clear(callback)), [null, undefined]);
+    assert.deepEqual(await call((callback) => store.destroy("a", callback)), [null, undefined]);
+    assert.deepEqual(await call((callback) => store.get("a", callback)), [null, undefined]);
+    const [error] = await call((callback) => store.set("a", { big: 1n } as never, callback));
+    assert.ok(error instanceof TypeError);
+    await assert.rejects(store.touch("a", undefined as never), TypeError);
+  });
+
+  test("every operation rejects within timeoutMs if Redis hangs", async (t) => {
+    const server = await spawnRedis(t);
+    const socket = { port: server.port };
+    const client = createClient({ socket }).on("error", () => {});
+    const pool = createClientPool({ socket }).on("error", () => {});
+    t.after(() => {
+      client.destroy();
+      pool.destroy();
+    });
+    await Promise.all([client.connect(), pool.connect()]);
+    const data = { cookie: COOKIE };
+    const stores = [client, pool].map((each) => openStore({ redis: each, timeoutMs: 100 }));
+    server.hang();
+    for (const { get, set, touch, destroy, all, length, clear } of stores) {
+      const operations = [get("a"), set("a", data), touch("a", data), destroy("a"), all(), length(), clear()];
+      for (const outcome of await Promise.allSettled(operations)) {
+        assert.equal(outcome.status, "rejected");
+        assert.equal(String(outcome.reason), "RedisUnavailableError: Redis did not reply within 100 ms");
+      }
+    }
+    server.resume();
   });
 
   test("every operation reports that Redis is unavailable", async () => {
@@ -347,12 +405,16 @@ describe("an application with express-session", () => {
     assert.ok(expiry(second) > expiry(first));
   });
 
-  test("if Redis is unavailable, the application gets the error, and nobody is signed out", async () => {
+  test("if Redis is unavailable, the application gets the error, nobody is signed out, and the process goes on", async () => {
     const client = await connect();
-    const { browser } = await openApplication({}, { redis: client });
+    const { browser, release } = await openApplication({}, { redis: client });
     await browser.post("/count");
     const cookies = [...browser.cookies];
+    const request = browser.post("/slow-destroy");
+    assert.ok(await until(() => release.isWaiting()));
     client.destroy();
+    release.go();
+    assert.equal((await request).text, "destroyed, or not");
     const reply = await browser.get("/");
     assert.equal(reply.status, 503);
     assert.deepEqual([...browser.cookies], cookies);
@@ -408,6 +470,10 @@ async function openApplication(cookie: session.CookieOptions = {}, options: Part
       else response.send("destroyed");
     });
   });
+  app.post("/slow-destroy", wait, (request, response) => {
+    (request.session.destroy as unknown as () => void).call(request.session);
+    response.send("destroyed, or not");
+  });
   app.post("/slow-change", wait, count);
   app.post("/slow-touch", wait, show);
   app.post("/slow-save", wait, (request, response, next) => {
@@ -426,6 +492,11 @@ async function openApplication(cookie: session.CookieOptions = {}, options: Part
   });
   const browser = new Browser(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
   return { browser, store: opened, release: { go: () => proceed?.(), isWaiting: () => proceed !== undefined } };
+}
+
+/** What the operation passes to its callback. */
+function call(operation: (callback: (...result: unknown[]) => void) => unknown): Promise<unknown[]> {
+  return new Promise((resolve) => void operation((...result) => resolve(result)));
 }
 
 function expiry(data: Data | undefined): number {
