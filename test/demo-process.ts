@@ -3,7 +3,6 @@ import { once } from "node:events";
 import { isAbsolute, join } from "node:path";
 import { Browser } from "./browser.ts";
 import { killAtExit, type Lifetime } from "./child-process.ts";
-import type { SpawnedRedis } from "./redis-process.ts";
 import { PATH } from "./redis-program.ts";
 import { reservedPort } from "./reserved-port.ts";
 
@@ -105,7 +104,7 @@ export function spawnServer(t: Lifetime, args: string[], environment: Record<str
 }
 
 /** The real server in a process of its own, listening, with this Redis. */
-export async function spawnServerWith(t: Lifetime, redis: SpawnedRedis, { user = "", environment = {} } = {}) {
+export async function spawnServerWith(t: Lifetime, redis: { port: number }, { user = "", environment = {} } = {}) {
   const args = ["--port", "0", "--redis-url", `redis://${user}127.0.0.1:${redis.port}`];
   const server = spawnServer(t, args, environment);
   return { server, ...(await server.listening()) };

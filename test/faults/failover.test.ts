@@ -1,0 +1,128 @@
+/** A failover behind one address: open connections stay with the server that was the master. */
+import assert from "node:assert/strict";
+import { describe, test, type TestContext } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { connectRedis } from "../../redis-connection/index.ts";
+import { REDIS_TIME_LIMITS } from "../../redis-connection/time-limits.ts";
+import { RedisSessionStore } from "../../session-store.ts";
+import { Browser } from "../browser.ts";
+import { spawnExample, spawnServerWith } from "../demo-process.ts";
+import { openForwarder } from "../forwarder.ts";
+import { type SpawnedRedis, spawnRedis } from "../redis-process.ts";
+import { until } from "../wait.ts";
+
+const RECOVERY_LIMIT_MS = 30_000; // 5 seconds are promised, and the rest is for a busy machine
+const NO_KEYS = { keys: [], arguments: [] };
+
+/** A master, its replica, and a forwarder that leads to the master. */
+async function openPair(t: TestContext) {
+  const options = ["--repl-diskless-sync-delay", "0"];
+  const [a, b] = await Promise.all([spawnRedis(t, options), spawnRedis(t, options)]);
+  await b.send("REPLICAOF", "127.0.0.1", String(a.port));
+  assert.ok(await until(() => isLinked(b)), "The replica does not follow its master");
+  const forwarder = await openForwarder(t, a.port);
+  return { a, b, forwarder, failOver };
+
+  /** Makes the replica the master, sends new connections to it, and keeps the open ones. */
+  async function failOver(): Promise<void> {
+    assert.ok(await until(async () => (await offsetOf(b)) === (await offsetOf(a))), "The replica lags behind");
+    await b.send("REPLICAOF", "NO", "ONE");
+    forwarder.sendTo(b.port);
+    await a.send("REPLICAOF", "127.0.0.1", String(b.port));
+  }
+}
+
+const isLinked = async ({ send }: SpawnedRedis) => String(await send("INFO", "replication")).includes("link_status:up");
+const offsetOf = async ({ send }: SpawnedRedis) =>
+  /master_repl_offset:(\d+)/.exec(String(await send("INFO", "replication")))?.[1];
+
+/** On a busy machine, the servers may also miss checks. */
+async function assertOneFailover(log: () => string): Promise<void> {
+  assert.ok(await until(() => log().endsWith("Redis is back\n"), RECOVERY_LIMIT_MS), log());
+  assert.match(log(), /^(Redis is (unavailable: .+|back)\n)+$/);
+  assert.equal(log().match(/: the server is a replica, which accepts no writes$/gm)?.length, 1, log());
+}
+
+async function connect(t: TestContext, port: number) {
+  const log: string[] = [];
+  const redis = await connectRedis({ host: "127.0.0.1", port }, { log: (line) => log.push(line) });
+  t.after(() => redis.close());
+  return { redis, log };
+}
+
+describe("after a failover behind one address", { concurrency: 2, timeout: 300_000 }, () => {
+  test("the demo serves every session again, without a restart", async (t) => {
+    const { forwarder, failOver } = await openPair(t);
+    const { server, url, browser } = await spawnServerWith(t, forwarder);
+    await browser.post("/login", { username: "ada", ttl: "600" });
+    await failOver();
+    const start = performance.now();
+    const isBack = async () => (await browser.post("/increment")).status === 200;
+    assert.ok(await until(isBack, RECOVERY_LIMIT_MS), server.stderr());
+    t.diagnostic(`back after ${(performance.now() - start).toFixed()} ms`);
+    assert.equal((await browser.get("/healthz")).status, 200);
+    assert.equal((await new Browser(url).post("/login")).status, 200);
+    const { json } = await browser.get("/session");
+    assert.equal(json.session?.["page_views"], "2");
+    await assertOneFailover(server.stderr);
+  });
+
+  for (const framework of ["express", "fastify", "hono"]) {
+    test(`the example for ${framework} does, too`, async (t) => {
+      const { forwarder, failOver } = await openPair(t);
+      const REDIS_URL = `redis://127.0.0.1:${forwarder.port}`;
+      const example = await spawnExample(t, `examples/${framework}.ts`, { REDIS_URL });
+      const browser = new Browser(await example.listening());
+      await browser.post("/cart");
+      await failOver();
+      const start = performance.now();
+      const isBack = async () => (await browser.post("/cart")).status === 200;
+      assert.ok(await until(isBack, RECOVERY_LIMIT_MS), example.stderr());
+      t.diagnostic(`back after ${(performance.now() - start).toFixed()} ms`);
+      assert.deepEqual(JSON.parse((await browser.get("/")).text), { username: null, cart_items: 2 });
+      await assertOneFailover(example.stderr);
+    });
+  }
+
+  test("no write is sent twice", async (t) => {
+    const { forwarder, failOver } = await openPair(t);
+    const { redis } = await connect(t, forwarder.port);
+    const store = new RedisSessionStore({ redis });
+    const id = await store.createSession();
+    let writes = 0;
+    const write = () =>
+      store.incrementField(id, `write_${(writes += 1)}`).then(
+        () => true,
+        () => false,
+      );
+    let isOver = false;
+    const writing = Array.from({ length: 10 }, async () => {
+      for (; !isOver; await sleep(1)) await write();
+    });
+    await sleep(100);
+    await failOver();
+    assert.ok(await until(write, RECOVERY_LIMIT_MS));
+    isOver = true;
+    await Promise.all(writing);
+    const counts = Object.entries((await store.getSession(id))!).filter(([field]) => field.startsWith("write_"));
+    assert.ok(counts.length > 10);
+    assert.deepEqual(new Set(counts.map(([, count]) => count)), new Set(["1"]));
+  });
+});
+
+describe("a server that is a replica", { concurrency: 2, timeout: 300_000 }, () => {
+  test("is not given up for another connection to it, and is tried again about once a second", async (t) => {
+    const { a, forwarder } = await openPair(t);
+    const { redis, log } = await connect(t, forwarder.port);
+    await a.send("REPLICAOF", "127.0.0.1", "1");
+    assert.ok(await until(() => forwarder.accepted() > 1, RECOVERY_LIMIT_MS));
+    const before = forwarder.accepted();
+    await sleep(3 * REDIS_TIME_LIMITS.retryReplicaMs);
+    assert.ok(forwarder.accepted() - before <= 4);
+    assert.equal(await redis.eval("return 1", NO_KEYS), 1);
+    await assert.rejects(redis.ping(), { code: "REDIS_UNAVAILABLE", reason: /is a replica/ });
+    await a.send("REPLICAOF", "NO", "ONE");
+    await assertOneFailover(() => log.map((line) => `${line}\n`).join(""));
+    await redis.ping();
+  });
+});
