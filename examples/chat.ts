@@ -10,8 +10,8 @@ import { createServer, type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 import { fileURLToPath } from "node:url";
 import express, { type NextFunction, type Request, type Response } from "express";
-import { createClient } from "redis";
 import { type WebSocket, WebSocketServer } from "ws";
+import { connectRedis } from "../redis-connection/index.ts";
 import { headerJar, isCrossSite, RequestSession, SessionCookie } from "../session-cookie.ts";
 import { SessionWatch } from "../session-watch.ts";
 import { UserSessions } from "../user-sessions.ts";
@@ -21,16 +21,8 @@ const SESSION_ENDED = 4401; // close codes from 4000 are the application's own
 const MAX_MESSAGE_BYTES = 1000;
 const MAX_UNREAD_BYTES = 1_000_000; // a client that does not read is disconnected
 
-const redis = createClient({
-  url: REDIS_URL,
-  disableOfflineQueue: true, // while Redis is down, commands fail at once instead of waiting for it
-  commandsQueueMaxLength: 10_000, // while Redis hangs, commands do not fill the memory
-  commandOptions: { timeout: 0 }, // the store has a time limit of its own, which costs less
-  pingInterval: 500, // with socketTimeout, notices that a silent connection is lost; all times in milliseconds
-  socket: { connectTimeout: 700, socketTimeout: 5000, reconnectStrategy: (retries) => Math.min(retries * 50, 500) },
-});
-redis.on("error", ({ message, code }: NodeJS.ErrnoException) => console.error(`Redis: ${message || code}`));
-await redis.connect(); // waits until Redis is there
+// Waits until Redis is there, and logs each outage.
+const redis = await connectRedis({ url: REDIS_URL }, { ifUnavailable: "wait" });
 
 const store = new UserSessions({ redis, fields: { username: String } });
 const cookie = new SessionCookie({ secure: NODE_ENV === "production" }); // production means HTTPS
@@ -151,7 +143,7 @@ server.listen(Number(PORT), () => console.log(`Listening on http://localhost:${P
 function stop() {
   watch.close();
   for (const socket of sockets.clients) socket.close(1001, "The server stops");
-  server.close(() => redis.destroy());
+  server.close(() => void redis.close());
   setTimeout(() => server.closeAllConnections(), 1000).unref();
 }
 process.once("SIGTERM", stop).once("SIGINT", stop);

@@ -7,22 +7,14 @@
  */
 import { parse as parseUserAgent } from "bowser";
 import fastify, { type FastifyReply, type FastifyRequest } from "fastify";
-import { createClient } from "redis";
+import { connectRedis } from "../redis-connection/index.ts";
 import { headerJar, isCrossSite, RequestSession, SessionCookie } from "../session-cookie.ts";
 import { UserSessions } from "../user-sessions.ts";
 
 const { PORT = "3000", REDIS_URL = "redis://localhost:6379", ALLOWED_ORIGINS, NODE_ENV } = process.env;
 
-const redis = createClient({
-  url: REDIS_URL,
-  disableOfflineQueue: true, // while Redis is down, commands fail at once instead of waiting for it
-  commandsQueueMaxLength: 10_000, // while Redis hangs, commands do not fill the memory
-  commandOptions: { timeout: 0 }, // the store has a time limit of its own, which costs less
-  pingInterval: 500, // with socketTimeout, notices that a silent connection is lost; all times in milliseconds
-  socket: { connectTimeout: 700, socketTimeout: 5000, reconnectStrategy: (retries) => Math.min(retries * 50, 500) },
-});
-redis.on("error", ({ message, code }: NodeJS.ErrnoException) => console.error(`Redis: ${message || code}`));
-await redis.connect(); // waits until Redis is there
+// Waits until Redis is there, and logs each outage.
+const redis = await connectRedis({ url: REDIS_URL }, { ifUnavailable: "wait" });
 
 const fields = { username: String, device: String, page_views: Number, cart_items: Number };
 const store = new UserSessions({ redis, fields });
@@ -136,7 +128,7 @@ await app.listen({ port: Number(PORT) });
 console.log(`Listening on http://localhost:${PORT}`);
 
 /** Replies to the requests under way and closes the connection to Redis. Then the process ends by itself. */
-const stop = () => app.close(() => redis.destroy());
+const stop = () => app.close(() => void redis.close());
 process.once("SIGTERM", stop).once("SIGINT", stop);
 
 type Form = Record<string, unknown>;

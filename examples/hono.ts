@@ -12,22 +12,14 @@ import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { cors } from "hono/cors";
 import { HTTPException } from "hono/http-exception";
-import { createClient } from "redis";
+import { connectRedis } from "../redis-connection/index.ts";
 import { headerJar, isCrossSite, RequestSession, SessionCookie } from "../session-cookie.ts";
 import { UserSessions } from "../user-sessions.ts";
 
 const { PORT = "3000", REDIS_URL = "redis://localhost:6379", ALLOWED_ORIGINS, NODE_ENV } = process.env;
 
-const redis = createClient({
-  url: REDIS_URL,
-  disableOfflineQueue: true, // while Redis is down, commands fail at once instead of waiting for it
-  commandsQueueMaxLength: 10_000, // while Redis hangs, commands do not fill the memory
-  commandOptions: { timeout: 0 }, // the store has a time limit of its own, which costs less
-  pingInterval: 500, // with socketTimeout, notices that a silent connection is lost; all times in milliseconds
-  socket: { connectTimeout: 700, socketTimeout: 5000, reconnectStrategy: (retries) => Math.min(retries * 50, 500) },
-});
-redis.on("error", ({ message, code }: NodeJS.ErrnoException) => console.error(`Redis: ${message || code}`));
-await redis.connect(); // waits until Redis is there
+// Waits until Redis is there, and logs each outage.
+const redis = await connectRedis({ url: REDIS_URL }, { ifUnavailable: "wait" });
 
 const fields = { username: String, device: String, page_views: Number, cart_items: Number };
 const store = new UserSessions({ redis, fields });
@@ -126,7 +118,7 @@ const server = serve({ fetch: app.fetch, port: Number(PORT) }, () => {
 
 /** Replies to the requests under way and closes the connection to Redis. Then the process ends by itself. */
 function stop() {
-  server.close(() => redis.destroy());
+  server.close(() => void redis.close());
   setInterval(() => server.closeIdleConnections(), 100).unref(); // close() closes only those that are idle already
 }
 process.once("SIGTERM", stop).once("SIGINT", stop);

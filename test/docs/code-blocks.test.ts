@@ -48,7 +48,10 @@ test("every code block is of a kind that is tested here", () => {
 
 /** snippets.test.ts runs these. */
 function isSnippet(page: string, code: string): boolean {
-  return page === "docs/faq.md" || /rotateSession\(|^redis\.connect|^const store = new RedisSessionStore/.test(code);
+  return (
+    page === "docs/faq.md" ||
+    /rotateSession\(|ifUnavailable: "continue"|^const store = new RedisSessionStore/.test(code)
+  );
 }
 
 /** The port of what a program connects to: one Redis, a node of a cluster, or a Sentinel. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { describe, test } from "node:test";
 import { compileFunction } from "node:vm";
-import { createClient } from "redis";
+import { connectRedis, type RedisConnection } from "../../redis-connection/index.ts";
 import { headerJar, RequestSession, SessionCookie } from "../../session-cookie.ts";
 import { RedisSessionStore } from "../../session-store.ts";
 import { UserSessions } from "../../user-sessions.ts";
@@ -127,12 +127,12 @@ test("the code that rotates a session and ends all others of its user does both"
 test("the code that does not wait for Redis at the start rejects at once, until Redis is there", async (t) => {
   const server = await spawnRedis(t);
   await server.kill();
-  const client = createClient({ url: `redis://127.0.0.1:${server.port}`, disableOfflineQueue: true });
-  t.after(() => client.destroy());
-  client.on("error", () => {});
-  const start = (await blocksOf("docs/production.md")).find(({ code }) => code.startsWith("redis.connect()"));
-  await runCode(start!.code, { redis: client });
-  const store = new RedisSessionStore({ redis: client });
+  t.mock.method(console, "error", () => {});
+  const start = (await blocksOf("docs/production.md")).find(({ code }) => code.includes('"continue"'));
+  const variables = { connectRedis, REDIS_URL: `redis://127.0.0.1:${server.port}` };
+  const { redis: connection } = await runCode(start!.code, variables, ["redis"]);
+  t.after(() => (connection as RedisConnection).close());
+  const store = new RedisSessionStore({ redis: connection as RedisConnection });
   await assert.rejects(store.createSession(), { code: "REDIS_UNAVAILABLE" });
   await server.start();
   const isUsable = () =>

@@ -95,14 +95,14 @@ describe("after a failover behind one address", { concurrency: 2, timeout: 300_0
         () => true,
         () => false,
       );
-    let isOver = false;
+    const stopping = new AbortController();
     const writing = Array.from({ length: 10 }, async () => {
-      for (; !isOver; await sleep(1)) await write();
+      for (; !stopping.signal.aborted; await sleep(1)) await write();
     });
     await sleep(100);
     await failOver();
     assert.ok(await until(write, RECOVERY_LIMIT_MS));
-    isOver = true;
+    stopping.abort();
     await Promise.all(writing);
     const counts = Object.entries((await store.getSession(id))!).filter(([field]) => field.startsWith("write_"));
     assert.ok(counts.length > 10);
