@@ -6,15 +6,16 @@
  *
  *     session:{id}
  *       session_ttl      = 1800                    idle timeout in seconds
- *       session_deadline = 1778243696              absolute timeout: Unix time in seconds, by Redis' clock
+ *       session_deadline = 1778243696              absolute timeout: Unix time in seconds, rounded up, by Redis' clock
  *       created_at       = 2026-04-08T12:34:56Z    for people, by the application's clock
  *       last_accessed_at = 2026-04-08T12:40:10Z    for people, by the application's clock
  *       session_user     = 1234                    written by `user-sessions.ts`
  *       username         = andrew                  and whatever else the application keeps
  *
- * Two timeouts end a session. A read or a write resets the idle timeout (sliding expiration), at most once a second, or
- * twice if it is one second. The absolute timeout is fixed when the session is created. Redis keeps both as the expiry of
- * the key, so it does not matter if the clocks of the application servers differ. Redis 7.0 or newer, or Valkey.
+ * Two timeouts end a session. A read or a write resets the idle timeout (sliding expiration), unless the last reset was
+ * less than a second ago, or less than a twentieth of the timeout: by so much, a session may end early. The absolute
+ * timeout is fixed when the session is created. Redis keeps both as the expiry of the key, so it does not matter if the
+ * clocks of the application servers differ. Redis 7.0 or newer, or Valkey.
  *
  * The main danger is a race: a slow request reads the session, the user logs out, and the request then writes what it
  * has read, which brings the session back. So each operation on a session runs inside a Lua script that first checks that
@@ -44,7 +45,7 @@ export type SessionData<Fields extends FieldTypes = TextFields> = string extends
   : { [Field in keyof Fields]?: ValueOf<Fields[Field]> | null | undefined };
 
 /**
- * A session as it is read: an object without a prototype, so that a field named `constructor` is there only if it was
+ * A session as it is read: a plain object, in which a field named `constructor` or `__proto__` is there only if it was
  * written. The application's fields may be missing. `ttl` is the seconds left, rounded up; it is not stored.
  * Without the option `fields`, every value is text, those of the reserved fields too.
  */
@@ -76,7 +77,10 @@ export interface RedisSessionStoreOptions<Fields extends FieldTypes = TextFields
   redis: RedisScripting;
   /** What every key begins with. Default: `session:`. */
   prefix?: string;
-  /** Idle timeout in seconds, for sessions that are created without one. Default: 1800, or `absoluteTtl` if less. */
+  /**
+   * Idle timeout in seconds, for sessions that are created without one. Default: 1800, or `absoluteTtl` if less. Like
+   * `absoluteTtl`, it does not change the sessions that exist.
+   */
   ttl?: number;
   /**
    * Absolute timeout: seconds from creation to the end of a session, however active it is, for sessions that are
@@ -132,6 +136,12 @@ const RESERVED_FIELDS: Record<keyof ReservedFields, FieldType> = {
 };
 const RESERVED_NAMES = new Set([...Object.keys(RESERVED_FIELDS), "session_user"]);
 
+/**
+ * Has no properties, so a field named `constructor` is there only if it was written. It is not `null`, because React
+ * refuses to hand an object without a prototype to a client component.
+ */
+const SESSION_PROTOTYPE: object = Object.freeze(Object.create(null) as object);
+
 const MAX_ABSOLUTE_TTL = 3_153_600_000; // seconds: 100 years
 const MAX_TIMEOUT_MS = 2_147_483_647; // a longer timer fires at once
 const MAX_STRING_BYTES = 536_870_912; // the most that a Redis string can hold
@@ -179,7 +189,10 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
     return id;
   }
 
-  /** Reads a session; `null` if there is none. Resets the idle timeout, unless `refreshTtl` is `false` (a peek). */
+  /**
+   * Reads a session; `null` if there is none. Resets the idle timeout, unless `refreshTtl` is `false` (a peek) or Redis
+   * takes no writes.
+   */
   async getSession(
     id: string | undefined,
     { refreshTtl = true }: { refreshTtl?: boolean } = {},
@@ -193,13 +206,15 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
    * is no such session.
    */
   async updateSession(id: string | undefined, data: SessionData<Fields>): Promise<boolean> {
-    const changes = Array.from(this.steps.codec.encode(data));
+    const changes = this.steps.codec.encode(data);
     if (!isSessionId(id)) return false;
-    const written = changes.filter(([, text]) => text !== null).flat();
-    const removed = changes.filter(([, text]) => text === null).map(([field]) => field);
-    return (
-      (await this.steps.run("update", this.keyOf(id), [JSON.stringify(written), JSON.stringify(removed)])) !== null
-    );
+    const written: string[] = [];
+    const removed: string[] = [];
+    for (const [field, text] of changes) {
+      if (text === null) removed.push(field);
+      else written.push(field, text);
+    }
+    return (await this.steps.run("update", this.keyOf(id), [toChunks(written), toChunks(removed)])) !== null;
   }
 
   /**
@@ -244,7 +259,7 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
    * Gives a session a new ID and returns it; the old ID no longer works. Do this whenever the user's rights change, above
    * all at log-in: an attacker may know the old ID (session fixation). Data and deadline are kept, the idle timeout is
    * reset; `data` changes fields as in an update. `null` if there is no such session. Of several rotations at once, one
-   * succeeds.
+   * succeeds. A value that is not UTF-8 text, which only another program can have written, does not survive it.
    *
    * The two keys may live on two nodes of a cluster, so there are two steps: the old session is read and deleted, then
    * the new one created. If Redis fails between them, the user has to log in again. Two IDs never name one session. If an
@@ -297,16 +312,16 @@ export class SessionSteps<Fields extends FieldTypes> {
     this.absoluteTtl = absoluteTtl;
   }
 
-  /** Writes a whole session. `false` if its deadline has passed, which can happen only in a rotation. */
+  /** Writes a whole session, and returns its deadline. `null` if that has passed, which can happen only in a rotation. */
   async create(
     key: string,
     fields: StoredFields,
     { absoluteTtl = this.absoluteTtl, timeLimit }: { absoluteTtl?: number | undefined; timeLimit?: TimeLimit } = {},
-  ): Promise<boolean> {
+  ): Promise<string | null> {
     const ttl = fields.get("session_ttl") ?? "";
-    const deadline = fields.get("session_deadline") ?? "";
-    const args = ["create", timestamp(), String(absoluteTtl), ttl, deadline, JSON.stringify(Array.from(fields).flat())];
-    return (await this.scripts.run(SESSION_SCRIPT, key, args, timeLimit)) !== null;
+    const deadline = readableDeadline(fields.get("session_deadline"));
+    const args = ["create", timestamp(), String(absoluteTtl), ttl, deadline, toChunks(Array.from(fields).flat())];
+    return (await this.scripts.run(SESSION_SCRIPT, key, args, timeLimit)) as string | null;
   }
 
   /** Reads a session, with or without resetting its idle timeout; `null` if there is none. */
@@ -315,15 +330,15 @@ export class SessionSteps<Fields extends FieldTypes> {
     return reply === null ? null : this.codec.decode(reply as unknown[]);
   }
 
-  /** Reads and deletes a session, and creates it at the new key. `false` if there is no such session. */
+  /** Reads and deletes a session, and creates it at the new key. Returns its deadline; `null` if there is none. */
   async rotate(
     key: string,
     newKey: string,
     changes: FieldChanges,
     timeLimit: TimeLimit = this.scripts.startTimeLimit(),
-  ): Promise<boolean> {
+  ): Promise<string | null> {
     const reply = await this.run("moveOut", key, [], timeLimit);
-    if (reply === null) return false;
+    if (reply === null) return null;
     const fields = applyChanges(new Map(pairsOf(reply as unknown[])), changes);
     return this.create(newKey, fields.set("last_accessed_at", timestamp()), { timeLimit });
   }
@@ -346,34 +361,36 @@ export class SessionSteps<Fields extends FieldTypes> {
 
 /**
  * All operations on a session. KEYS: its key. ARGV: the operation; the application's time; the absolute timeout in
- * seconds, for a session that has no deadline yet; from 4 on, what the operation takes. Returns false, which is `null` in
- * JavaScript, if there is no such session.
+ * seconds, for a session that has no deadline yet; from 4 on, what the operation takes, fields as `toChunks` writes them.
+ * Returns false, which is `null` in JavaScript, if there is no such session.
  *
  * One script for all operations keeps their order: if each had its own, one that is not cached would be sent again after
  * later ones had run. Redis' own clock decides when a session ends, never `app_time`.
+ *
+ * A Redis that takes no writes (memory is full, a snapshot failed, it is a replica) refuses the first write of a script.
+ * Once a script has written, Redis refuses nothing more but what the ACL denies. So a write begins with an `HSET` or a
+ * `HINCRBY`, before anything is deleted, and a read with `PEXPIRE`, which it can do without.
  */
 export const SESSION_SCRIPT: Script = defineScript(`
 local key, operation, app_time, absolute_ttl, call = KEYS[1], ARGV[1], ARGV[2], ARGV[3], redis.call
 
-if operation == "create" then -- ARGV[4]: idle timeout, [5]: deadline, "" if the session is new, [6]: fields as JSON
-  local idle, redis_time, fields = ARGV[4] * 1000, tonumber(call("TIME")[1]), cjson.decode(ARGV[6])
-  local deadline = tonumber(ARGV[5]) or redis_time + absolute_ttl
+if operation == "create" then -- ARGV[4]: idle timeout, [5]: deadline, "" if the session is new, [6]: fields
+  local redis_time = tonumber(call("TIME")[1])
+  local deadline = tonumber(ARGV[5]) or redis_time + 1 + absolute_ttl -- 1: for the fraction of a second
   if deadline <= redis_time then return false end
-  -- If the ACL denies PEXPIRE or PEXPIREAT, HSET would leave a key that never expires. HSET has to be the first write:
-  -- if memory is full, Redis refuses only the first write of a script.
+  -- If the ACL denies PEXPIRE or PEXPIREAT, HSET would leave a key that never expires.
   if not (redis.acl_check_cmd("PEXPIRE", key, 1) and redis.acl_check_cmd("PEXPIREAT", key, 1, "LT")) then
     return redis.error_reply("NOPERM this user may not run PEXPIRE and PEXPIREAT")
   end
-  -- 500 fields (1000 values) at a time, because unpack returns at most some 8000 values.
-  for i = 1, #fields, 1000 do call("HSET", key, unpack(fields, i, math.min(i + 999, #fields))) end
+  for _, chunk in ipairs(cjson.decode(ARGV[6])) do call("HSET", key, unpack(chunk)) end
   call("HSET", key, "session_deadline", deadline)
-  call("PEXPIRE", key, idle)
+  call("PEXPIRE", key, ARGV[4] * 1000)
   call("PEXPIREAT", key, deadline * 1000, "LT") -- LT: only if that is earlier
-  return 1
+  return string.format("%d", deadline)
 end
 
 -- No session, no write: this keeps a session dead once it is gone. A hash without created_at, last_accessed_at or a
--- valid session_ttl is no session. One HGETALL is cheaper than HMGET and HGETALL.
+-- valid session_ttl is no session, and neither is a key of another type. One HGETALL is cheaper than HMGET and HGETALL.
 local fields, ttl, created, accessed, deadline
 if operation == "read" or operation == "peek" or operation == "moveOut" then
   fields = redis.pcall("HGETALL", key)
@@ -391,7 +408,8 @@ else
   ttl, created, accessed, deadline = values[1], values[2], values[3], values[4]
 end
 ttl = tonumber(ttl)
-if not (ttl and ttl >= 1 and ttl <= 3153600000 and ttl % 1 == 0 and created and accessed) then return false end
+if not (ttl and ttl >= 1 and ttl <= 3153600000 and ttl % 1 == 0) then return false end
+if not (created and accessed) then return false end
 
 local result = 1
 if operation == "increment" then -- ARGV[4]: field, [5]: amount
@@ -400,15 +418,14 @@ if operation == "increment" then -- ARGV[4]: field, [5]: amount
     call("HINCRBY", key, ARGV[4], 0 - ARGV[5])
     return redis.error_reply("ERR increment or decrement would overflow")
   end
-elseif operation == "update" then -- ARGV[4]: fields to write, [5]: names of fields to remove, both as JSON
-  local written, removed = cjson.decode(ARGV[4]), cjson.decode(ARGV[5])
-  for i = 1, #written, 1000 do call("HSET", key, unpack(written, i, math.min(i + 999, #written))) end
-  for i = 1, #removed, 1000 do call("HDEL", key, unpack(removed, i, math.min(i + 999, #removed))) end
+elseif operation == "update" then -- ARGV[4]: fields to write, [5]: names of fields to remove
+  for _, chunk in ipairs(cjson.decode(ARGV[4])) do call("HSET", key, unpack(chunk)) end
+  for _, chunk in ipairs(cjson.decode(ARGV[5])) do call("HDEL", key, unpack(chunk)) end
 elseif operation == "setTtl" then -- ARGV[4]: idle timeout
   ttl = tonumber(ARGV[4])
   call("HSET", key, "session_ttl", ttl)
 elseif operation == "moveOut" then
-  call("HSET", key, "last_accessed_at", app_time) -- If memory is full, this first write fails, and nothing is deleted.
+  call("HSET", key, "last_accessed_at", app_time) -- If Redis refuses writes, it refuses this one: nothing is deleted.
 elseif operation == "delete" then -- ARGV[4]: if given, the user to whom the session must belong
   local user = call("HMGET", key, "session_user")[1] or ""
   if ARGV[4] and ARGV[4] ~= user then return false end
@@ -416,29 +433,39 @@ elseif operation == "delete" then -- ARGV[4]: if given, the user to whom the ses
   return user
 end
 
--- Reset the idle timeout at most once a second (every half second if it is one second), because a write costs more than
--- a read and goes to every replica. The time left shows when the last reset was. If the key expires at its deadline,
--- which a reset does not move, last_accessed_at shows it.
+-- A write costs more than a read and goes to every replica, so a refresh is skipped if less than a second has passed since
+-- the last one, or less than a twentieth of the idle timeout. The time left shows that.
 local idle, left = ttl * 1000, call("PTTL", key)
-local resets = operation == "setTtl"
-if not resets and operation ~= "peek" and operation ~= "moveOut" and left <= idle - (idle > 1000 and 1000 or 500) then
-  resets = accessed < app_time or call("PEXPIRETIME", key) ~= (tonumber(deadline) or 0) * 1000
+local refreshes = operation == "setTtl"
+if operation == "read" or operation == "update" or operation == "increment" then
+  refreshes = left <= idle - (idle > 20000 and 1000 or idle / 20)
+  -- If the key expires at its deadline, a refresh does not move the expiry: then last_accessed_at shows it.
+  if refreshes and accessed >= app_time then
+    refreshes = call("PEXPIRETIME", key) ~= (tonumber(deadline) or 0) * 1000
+  end
 end
 
--- Also repair an expiry that another program removed or moved beyond the idle timeout, and a session without a deadline.
--- If the deadline has passed, PEXPIREAT deletes the key.
-if resets or left < 0 or left > idle or not deadline then
+-- The expiry is also set if another program removed it or moved it beyond the idle timeout, and if there is no deadline.
+if refreshes or left < 0 or left > idle or not deadline then
+  local reply = redis.pcall("PEXPIRE", key, string.format("%d", idle)) -- Redis takes longer to turn a number into text
+  if type(reply) == "table" then
+    local takes_no_writes = reply.err:find("^MISCONF") or reply.err:find("^NOREPLICAS") or reply.err:find("^READONLY")
+    local is_read = operation == "read" or operation == "peek"
+    if not (takes_no_writes and is_read and left >= 0) then return reply end
+    fields[#fields + 1] = left
+    return fields
+  end
   deadline = tonumber(deadline)
   if not (deadline and deadline >= 1 and deadline <= 1e11 and deadline % 1 == 0) then
-    deadline = call("TIME")[1] + absolute_ttl -- the absolute timeout begins now
+    deadline = call("TIME")[1] + 1 + absolute_ttl -- the absolute timeout begins now
     call("HSET", key, "session_deadline", deadline)
     if fields then fields[#fields + 1], fields[#fields + 2] = "session_deadline", tostring(deadline) end
   end
-  call("PEXPIRE", key, idle)
-  left = call("PEXPIREAT", key, deadline * 1000, "LT") == 0 and idle or call("PTTL", key) -- 0: the idle timeout is first
+  -- 0: the idle timeout is first. If the deadline has passed, PEXPIREAT deletes the key.
+  left = call("PEXPIREAT", key, string.format("%d", deadline * 1000), "LT") == 0 and idle or call("PTTL", key)
   if left < 0 then return false end
 end
-if resets then
+if refreshes then
   call("HSET", key, "last_accessed_at", app_time)
   -- A field that is in the reply twice has the later value.
   if fields then fields[#fields + 1], fields[#fields + 2] = "last_accessed_at", app_time end
@@ -482,7 +509,7 @@ export class FieldCodec<Fields extends FieldTypes> {
   /** From what "read" and "peek" return: field, value, field, value …, milliseconds left. */
   decode(reply: unknown[]): Session<Fields> {
     const ttl = Math.ceil(Number(reply.pop()) / 1000);
-    const session = Object.create(null) as Record<string, unknown>;
+    const session = Object.create(SESSION_PROTOTYPE) as Record<string, unknown>;
     reply.push("ttl", ttl);
     for (let i = 0; i < reply.length; i += 2) {
       const field = String(reply[i]);
@@ -506,7 +533,10 @@ export interface Script {
   source: string;
   sha1: string;
 }
-export function defineScript(source: string): Script {
+/** Adds a first line, because an older Redis would fail in the middle of a script, after some of its writes. */
+export function defineScript(body: string): Script {
+  const need = "Redis 7.0 or newer, or Valkey, is required";
+  const source = `if not redis.acl_check_cmd then return redis.error_reply("ERR ${need}") end\n${body}`;
   return { source, sha1: createHash("sha1").update(source).digest("hex") };
 }
 
@@ -567,6 +597,11 @@ export class TimeLimit {
     this.#end = performance.now() + timeoutMs;
   }
 
+  /** Milliseconds until its end. */
+  get left(): number {
+    return this.#end - performance.now();
+  }
+
   /** Settles like `work`, or rejects with a `RedisUnavailableError` at the end of the time limit. */
   settle<Result>(work: Promise<Result>): Promise<Result> {
     return new Promise((resolve, reject) => {
@@ -594,6 +629,19 @@ export class TimeLimit {
     this.#hasGraceStarted = true;
     return this.#end - now;
   }
+}
+
+/** Field, value, field, value … as JSON, in lists of at most 1000, because Lua's `unpack` returns at most some 8000. */
+function toChunks(values: string[]): string {
+  const chunks: string[][] = [];
+  for (let i = 0; i < values.length; i += 1000) chunks.push(values.slice(i, i + 1000));
+  return JSON.stringify(chunks);
+}
+
+/** The deadline, as the script reads it; `""` if there is none, or if another program made it unreadable (inf, nan). */
+function readableDeadline(text = ""): string {
+  const deadline = Number(text);
+  return Number.isInteger(deadline) && deadline >= 1 && deadline <= 1e11 ? String(deadline) : "";
 }
 
 export function newSessionId(): string {
@@ -674,7 +722,7 @@ export function assertWellFormed(name: string, text: string): string {
   throw new TypeError(`${name} must be well-formed text; got a lone surrogate`);
 }
 
-function assertWhole(name: string, value: number, largest: number, unit: string): void {
+export function assertWhole(name: string, value: number, largest: number, unit: string): void {
   if (Number.isInteger(value) && value >= 1 && value <= largest) return;
   throw new RangeError(`${name} must be a whole number of ${unit} from 1 to ${String(largest)}; got ${String(value)}`);
 }

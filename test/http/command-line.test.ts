@@ -106,7 +106,7 @@ describe("the options", () => {
     assert.equal((await browser.post("/login", { ttl: "20" })).status, 200);
     assert.equal((await browser.post("/login")).json.configured_ttl, 20);
     const key = `session:${keySuffix(browser.sessionId)}`;
-    const deadline = Date.parse((await redis.hGet(key, "created_at")) ?? "") + 20_000;
+    const deadline = Date.parse((await redis.hGet(key, "created_at")) ?? "") + 21_000;
     assert.ok((await redis.pExpireTime(key)) <= deadline);
   });
 

@@ -360,7 +360,7 @@ describe("POST /rotate", () => {
     const createdAt = await redis.hGet(oldKey, "created_at");
     await browser.post("/rotate");
     assert.equal(await redis.hGet(key(browser.sessionId), "created_at"), createdAt);
-    assert.ok((await redis.pExpireTime(key(browser.sessionId))) <= Date.parse(createdAt!) + 1_000_000);
+    assert.ok((await redis.pExpireTime(key(browser.sessionId))) <= Date.parse(createdAt!) + 1_001_000);
   });
 });
 

@@ -27,7 +27,7 @@ describe("createSession", () => {
     assert.equal(last_accessed_at, created_at);
     const [latest] = await redis.time();
     const deadline = Number(session_deadline);
-    assert.ok(deadline >= Number(earliest) + 100 && deadline <= Number(latest) + 100, session_deadline);
+    assert.ok(deadline >= Number(earliest) + 100 && deadline <= Number(latest) + 101, session_deadline);
     assert.ok((await redis.pTTL(key(id))) > 0);
   });
 
@@ -95,6 +95,14 @@ describe("getSession", () => {
       assert.equal(bare![field], undefined, field);
       assert.equal(full![field], text, field);
     }
+  });
+
+  test("returns an object that is plain for React too: its prototype has no prototype, and no properties", async () => {
+    const { store } = openStore(redis);
+    const prototype = Object.getPrototypeOf(await store.getSession(await store.createSession())) as object;
+    assert.equal(Object.getPrototypeOf(prototype), null);
+    assert.deepEqual(Reflect.ownKeys(prototype), []);
+    assert.ok(Object.isFrozen(prototype));
   });
 
   test("returns the seconds left even if the hash holds a field named ttl", async () => {

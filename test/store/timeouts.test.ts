@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { costOf } from "../command-statistics.ts";
 import { openRedis } from "../redis-connection.ts";
 import { LONG_AGO, neglect, openStore, snapshot } from "../store-under-test.ts";
-import { onSession, peeks, refreshing, SOME_ID, storedSession } from "./every-operation.ts";
+import { enders, onSession, peeks, refreshing, SOME_ID, storedSession } from "./every-operation.ts";
 
 const { redis } = await openRedis();
 
@@ -56,12 +56,24 @@ describe("the idle timeout", () => {
     assert.deepEqual([commands["evalsha"], commands["pexpire"], commands["hset"]], [20, 1, 1]);
   });
 
-  test("is reset within the second if it is a single second", async () => {
-    const { plain, key } = openStore(redis, { ttl: 1 });
-    const id = await plain.createSession();
-    const [, , left] = await Promise.all([redis.pExpire(key(id), 450), plain.getSession(id), redis.pTTL(key(id))]);
-    assertAbove(left, 450);
-  });
+  for (const [ttl, milliseconds] of [
+    [600, 1000],
+    [20, 1000],
+    [10, 500],
+    [2, 100],
+    [1, 50],
+  ] as const) {
+    test(`of ${ttl} s is reset if ${milliseconds} ms have passed since the last reset`, async () => {
+      const { plain, key } = openStore(redis, { ttl });
+      const id = await plain.createSession();
+      const [, , session] = await Promise.all([
+        redis.hSet(key(id), "last_accessed_at", LONG_AGO),
+        redis.pExpire(key(id), ttl * 1000 - milliseconds),
+        plain.getSession(id),
+      ]);
+      assert.notEqual(session!.last_accessed_at, LONG_AGO);
+    });
+  }
 
   test("ends an idle session even if its ID is still sent", async () => {
     const { store, key } = openStore(redis, { ttl: 1 });
@@ -113,6 +125,21 @@ describe("the absolute timeout", () => {
       assert.ok(deadline >= seconds && deadline < seconds + 60, String(deadline));
     }
     assert.equal(await store.getConfiguredTtl(remembered), 5000);
+  });
+
+  test("is rounded up to the next second, never down", async () => {
+    const { store, key } = openStore(redis, { absoluteTtl: 60 });
+    const milliseconds = async () => {
+      const [seconds, microseconds] = (await redis.time()).map(Number);
+      return seconds! * 1000 + microseconds! / 1000;
+    };
+    for (let i = 0; i < 10; i++) {
+      const earliest = await milliseconds();
+      const id = await store.createSession();
+      const deadline = await deadlineOf(key(id));
+      assert.ok(deadline >= earliest + 60_000, `${deadline} is too early`);
+      assert.ok(deadline <= (await milliseconds()) + 61_000, `${deadline} is too late`);
+    }
   });
 
   test("lowers the idle timeout of a store or a session that names none", async () => {
@@ -171,15 +198,21 @@ describe("the absolute timeout", () => {
   }
 
   for (const text of ["nan", "inf", "1e18", "1800000000.0005", "-5", "", "soon"]) {
-    for (const [operation, run] of onSession) {
-      test(`begins anew with ${operation} if somebody has written the deadline "${text}" and removed the expiry`, async () => {
-        const { store, key } = openStore(redis, { ttl: 60 });
-        await redis.hSet(key(SOME_ID), storedSession(0, { session_deadline: text }));
-        const result = await run(store, SOME_ID);
-        assert.ok(result !== null && result !== false);
-        if (operation === "deleteSession") return;
-        assertAbove(await deadlineOf(key(typeof result === "string" ? result : SOME_ID)), Date.now());
-      });
+    for (const [expiry, operations] of [
+      ["removed the expiry", onSession],
+      ["left the expiry", [...refreshing, ...enders]],
+    ] as const) {
+      for (const [operation, run] of operations) {
+        test(`begins anew with ${operation} if somebody has written the deadline "${text}" and ${expiry}`, async () => {
+          const { store, key } = openStore(redis, { ttl: 60 });
+          await redis.hSet(key(SOME_ID), storedSession(0, { session_deadline: text }));
+          if (expiry === "left the expiry") await redis.expire(key(SOME_ID), 30);
+          const result = await run(store, SOME_ID);
+          assert.ok(result !== null && result !== false);
+          if (operation === "deleteSession") return;
+          assertAbove(await deadlineOf(key(typeof result === "string" ? result : SOME_ID)), Date.now());
+        });
+      }
     }
   }
 

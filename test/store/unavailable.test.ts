@@ -1,13 +1,17 @@
 import assert from "node:assert/strict";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createClient } from "redis";
 import { type RedisScripting, RedisSessionStore, RedisUnavailableError } from "../../session-store.ts";
-import { openRedis, openServer } from "../redis-connection.ts";
+import { type Client, openRedis, openServer } from "../redis-connection.ts";
+import { type Lifetime } from "../child-process.ts";
 import { spawnRedis } from "../redis-process.ts";
-import { openStore, snapshot } from "../store-under-test.ts";
+import { LONG_AGO, neglect, openStore, snapshot } from "../store-under-test.ts";
 import { until } from "../wait.ts";
-import { enders, onSession, refreshing, writes } from "./every-operation.ts";
+import { enders, onSession, SOME_ID, storedSession, writes } from "./every-operation.ts";
 
 const { redis, connect } = await openRedis();
 
@@ -44,29 +48,71 @@ describe("every operation rejects with a RedisUnavailableError", () => {
     assert.deepEqual(await snapshot(redis, key(id)), before);
   });
 
-  test("if Redis is a read-only replica, which still allows peeks", async () => {
+  test("if Redis is a replica that must not serve stale data, and has lost its master", async () => {
     const replica = await openServer();
-    const { store, key } = openStore(replica.redis);
-    const id = await store.createSession();
-    await replica.redis.expire(key(id), 100);
+    const { plain } = openStore(replica.redis);
+    const id = await plain.createSession();
+    await replica.redis.configSet("replica-serve-stale-data", "no");
     await replica.redis.sendCommand(["REPLICAOF", "127.0.0.1", "1"]);
-    for (const [operation, run] of [...writes, refreshing[0]!, ...enders]) {
-      await assert.rejects(run(store, id), { name: "RedisUnavailableError", message: /READONLY/ }, operation);
-    }
-    assert.equal(await store.getTtl(id), 100);
+    for (const [operation, run] of operations) await assert.rejects(run(plain, id), RedisUnavailableError, operation);
   });
+});
 
-  test("for a write or a rotation if memory is full, which changes nothing; reads and a log-out still work", async () => {
+describe("a Redis that takes no writes", () => {
+  const states: [state: string, code: RegExp, begin: (client: Client, folder: string) => Promise<unknown>][] = [
+    ["because a snapshot failed", /MISCONF/, failToSnapshot],
+    ["because it is a replica", /READONLY/, (client) => client.sendCommand(["REPLICAOF", "127.0.0.1", "1"])],
+    ["because it has too few replicas", /NOREPLICAS/, (client) => client.configSet("min-replicas-to-write", "1")],
+  ];
+  for (const [state, message, begin] of states) {
+    test(`${state} lets sessions be read as they are, and refuses the rest, which changes nothing`, async (t) => {
+      const folder = await mkdtemp(join(tmpdir(), "test-redis-"));
+      t.after(() => rm(folder, { recursive: true }));
+      const { port } = await spawnRedis(t, ["--save", "3600 1", "--dir", folder]);
+      const client = await openClient(t, port);
+      const { plain, prefix, key } = openStore(client, { ttl: 600 });
+      const id = await plain.createSession({ username: "andrew" });
+      await neglect(client, key(id), 100);
+      const ofAnotherDemo = "B".repeat(43);
+      const { session_deadline: _, ...fields } = storedSession(0);
+      await client.multi().hSet(key(ofAnotherDemo), fields).expire(key(ofAnotherDemo), 50).exec();
+      const withoutExpiry = "C".repeat(43);
+      await client.hSet(key(withoutExpiry), storedSession(1000));
+      const before = await Promise.all([id, ofAnotherDemo, withoutExpiry].map((each) => snapshot(client, key(each))));
+
+      await begin(client, folder);
+      for (const refreshTtl of [true, false]) {
+        const { username, ttl, last_accessed_at } = (await plain.getSession(id, { refreshTtl }))!;
+        assert.deepEqual([username, ttl, last_accessed_at], ["andrew", "100", LONG_AGO]);
+        assert.equal((await plain.getSession(ofAnotherDemo, { refreshTtl }))!["username"], "grace");
+        const unavailable = { name: "RedisUnavailableError", message };
+        await assert.rejects(plain.getSession(withoutExpiry, { refreshTtl }), unavailable, "it may be dead");
+      }
+      for (const [operation, run] of [...writes, ...enders]) {
+        await assert.rejects(run(plain, id), { name: "RedisUnavailableError", message }, operation);
+      }
+      assert.deepEqual(
+        await Promise.all([id, ofAnotherDemo, withoutExpiry].map((each) => snapshot(client, key(each)))),
+        before,
+      );
+      assert.equal((await client.keys(`${prefix}*`)).length, 3);
+    });
+  }
+
+  test("because memory is full lets sessions be read and ended, and refuses the rest, which changes nothing", async () => {
     const full = await openServer();
     const { store, prefix, key } = openStore(full.redis);
     const id = await store.createSession();
+    const { session_deadline: _, ...ofAnotherDemo } = storedSession(0);
+    await full.redis.multi().hSet(key(SOME_ID), ofAnotherDemo).expire(key(SOME_ID), 50).exec();
     await full.redis.configSet("maxmemory", "1");
     for (const [operation, run] of [...writes, enders[0]!]) {
       await assert.rejects(run(store, id), { name: "RedisUnavailableError", message: /OOM/ }, operation);
     }
-    assert.deepEqual(await full.redis.keys(`${prefix}*`), [key(id)]);
+    assert.equal((await full.redis.keys(`${prefix}*`)).length, 2);
     await full.redis.expire(key(id), 100);
     assert.equal((await store.getSession(id))!.ttl, "1800", "the idle timeout is reset");
+    assert.equal((await store.getSession(SOME_ID))!["username"], "grace");
     assert.equal(await store.deleteSession(id), true);
   });
 });
@@ -156,3 +202,18 @@ describe("timeoutMs", () => {
     });
   }
 });
+
+async function openClient(t: Lifetime, port: number): Promise<Client> {
+  const client = createClient({ socket: { host: "127.0.0.1", port }, RESP: 2 });
+  await client.on("error", () => {}).connect();
+  t.after(() => client.destroy());
+  return Object.assign(client, { servers: () => [client] }) as unknown as Client;
+}
+
+/** Where the snapshot should be is a folder. */
+async function failToSnapshot(client: Client, folder: string): Promise<void> {
+  await mkdir(join(folder, "dump.rdb"));
+  await client.sendCommand(["BGSAVE"]);
+  const hasFailed = async () => (await client.info("persistence")).includes("rdb_last_bgsave_status:err");
+  assert.ok(await until(hasFailed));
+}
