@@ -45,7 +45,6 @@ export function createApp({ redis, storeSettings, isCookieSecure }: AppOptions):
     cookieName: sessionCookie.name,
     isCookieSecure,
     redisAddress: redis.address,
-    ttl,
     absoluteTtl,
   };
   return {

@@ -1,26 +1,43 @@
 import type { Page } from "playwright/test";
-import { expect, field, peeks, said, test } from "./fixtures.ts";
+import { expect, field, logInButton, peeks, said, test } from "./fixtures.ts";
 
-const region = (page: Page) => page.getByRole("region", { name: "What each click cost" });
+const region = (page: Page) => page.getByRole("region", { name: "What a click cost" });
 const entries = (page: Page) => page.locator("#costs > li");
-/** The commands that the page shows inside a script, and why each ran. */
-const steps = (page: Page) => entries(page).first().locator(".request").first().locator(".steps li");
+/** The commands that the page shows inside the script of the click, and why each ran. */
+const steps = (page: Page) => entries(page).first().locator(".steps").first().locator("li");
+const open = (page: Page) => entries(page).first().locator("summary").click();
 
-test("shows a click and the page load after it as one entry, with the commands inside each script", async ({
+test("says in one line what a click and the page load after it cost, and opens to the commands in each script", async ({
   page,
+  context,
+  redis,
   start,
 }) => {
   await start(page, { ttl: 30 });
+  await redis.expire(context, 20); // so that a reset is due
   await page.getByRole("button", { name: "Count a page view" }).click();
-  await expect(entries(page).first()).toContainText("POST /increment, then GET / 2 round trips to Redis");
+  await expect(entries(page).first().locator("summary")).toHaveText(
+    /^POST \/increment, then GET \/ 2 round trips to Redis, (\d+ to )?\d+ commands inside$/,
+  );
+  await expect(entries(page).nth(1)).toBeHidden();
+  await expect(region(page).getByText("HINCRBY")).toBeHidden();
+  await open(page);
   await expect(steps(page).nth(0)).toHaveText("HMGET session_ttl … does the session exist?");
   await expect(steps(page).nth(1)).toContainText("HINCRBY page_views 1");
-  await expect(steps(page).filter({ hasText: "PEXPIRE …" })).toHaveText(/\(if due\)$/);
-  const pageLoad = entries(page).first().locator(".request").last();
-  await expect(pageLoad.getByText("HGETALL")).toBeHidden();
-  await pageLoad.locator("summary").click();
-  await expect(pageLoad.getByText("HGETALL")).toBeVisible();
-  await expect(pageLoad).toContainText("Sent together with the one above: one round trip.");
+  await expect(steps(page).filter({ hasText: "PEXPIRE 30000" })).toHaveCount(1);
+  await expect(entries(page).first()).toContainText("Sent together with the one above: one round trip.");
+  await expect(entries(page).nth(1)).toBeVisible();
+});
+
+test("costs the first log-in what it costs all others", async ({ page, redis, newServer }) => {
+  await redis.forgetScripts();
+  await page.goto(await newServer());
+  const cost = entries(page).first().locator("summary");
+  for (let logIns = 0; logIns < 2; logIns += 1) {
+    await logInButton(page).click();
+    await expect(cost).toContainText("POST /login, then GET / 4 round trips to Redis");
+    await page.getByRole("button", { name: "Log out" }).click();
+  }
 });
 
 test("says why there is an EVALSHA and an EVAL when Redis has not cached the script", async ({
@@ -32,6 +49,7 @@ test("says why there is an EVALSHA and an EVAL when Redis has not cached the scr
   await redis.forgetScripts();
   await page.getByRole("button", { name: /^Get a new session ID/ }).click();
   await expect(said(page, "New session ID.")).toBeVisible();
+  await open(page);
   await expect(region(page)).toContainText(
     "Redis had not cached the script yet and refused, so EVAL sends the script along.",
   );
@@ -41,6 +59,7 @@ test("leads to the script, with the lines of the operation marked", async ({ pag
   await start(page);
   await page.getByRole("button", { name: "Count a page view" }).click();
   await expect(field(page, "page_views")).toHaveText("2");
+  await open(page);
   const opened = page.waitForEvent("popup");
   await entries(page).first().getByRole("link", { name: "These lines in the script" }).first().click();
   const script = await opened;

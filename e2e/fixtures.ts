@@ -30,8 +30,8 @@ interface Options {
 export const NO_REPLY = 0;
 
 interface Fixtures {
-  /** Starts a session on the page. */
-  start: (page: Page, session?: { username?: string; ttl?: number; absoluteTimeout?: string }) => Promise<void>;
+  /** Starts a session on the page, with any timeouts in seconds: the page offers only some. */
+  start: (page: Page, session?: { username?: string; ttl?: number; absoluteTtl?: number }) => Promise<void>;
   /** Fails a test whose pages print in the console, throw, or ask another host for anything. */
   quiet: void;
 }
@@ -100,18 +100,26 @@ export const test = base.extend<Fixtures & Options, WorkerFixtures>({
   ],
 
   start: async ({}, use) =>
-    use(async (page, { username = "andrew", ttl = 60, absoluteTimeout } = {}) => {
+    use(async (page, { username = "andrew", ttl = 60, absoluteTtl } = {}) => {
       await page.goto("/");
       await page.getByLabel("Username").fill(username);
-      await page.getByLabel("Idle timeout (TTL) in seconds").fill(String(ttl));
-      if (absoluteTimeout !== undefined) await page.getByRole("radio", { name: absoluteTimeout }).check();
-      await page.getByRole("button", { name: "Log in", exact: true }).click();
+      const setValue = (element: Element, value: unknown) => element.setAttribute("value", String(value));
+      await logInButton(page).evaluate(setValue, ttl);
+      if (absoluteTtl !== undefined)
+        await page.locator("[name='absolute_ttl']:checked").evaluate(setValue, absoluteTtl);
+      await logInButton(page).click();
       await expect(field(page, "username")).toHaveText(username);
     }),
 });
 
 export { expect };
 
+export const logInButton = (page: Page) => page.getByRole("region", { name: "You" }).locator("#log-in");
+/** The field for any idle timeout, which is folded at first. */
+export async function otherTtl(page: Page) {
+  await page.getByText("other", { exact: true }).click();
+  return page.getByLabel("Idle timeout in seconds");
+}
 /** The value that the page shows for a field of the hash. */
 export const field = (page: Page, name: string) => page.getByRole("row", { name }).locator("bdi");
 /** What the page says of the last thing that happened. */

@@ -1,4 +1,4 @@
-import { expect, field, peeks, said, test } from "./fixtures.ts";
+import { expect, field, logInButton, otherTtl, peeks, said, test } from "./fixtures.ts";
 
 test("starts a session, and shows what the browser and what Redis holds", async ({ page, context, start }) => {
   await start(page, { username: "andrew", ttl: 60 });
@@ -10,11 +10,18 @@ test("starts a session, and shows what the browser and what Redis holds", async 
   await expect(field(page, "session_ttl")).toHaveText("60");
 });
 
-test("starts a session with a short TTL in one click", async ({ page }) => {
+test('invites to a short session in one click, and offers other timeouts behind "more"', async ({ page }) => {
   await page.goto("/");
-  await page.getByRole("button", { name: "10 s" }).click();
-  await expect(field(page, "session_ttl")).toHaveText("10");
+  await page.getByRole("button", { name: "Log in for 15 s" }).click();
+  await expect(field(page, "session_ttl")).toHaveText("15");
   await expect(field(page, "username")).toHaveText("Guest");
+  await page.getByRole("button", { name: "Log out" }).click();
+  await expect(page.getByRole("radio", { name: "5 min" })).toBeHidden();
+  await page.getByText("more: other timeouts").click();
+  await page.getByRole("radio", { name: "5 min" }).check();
+  await page.getByRole("button", { name: "30 s" }).click();
+  await expect(field(page, "session_ttl")).toHaveText("30");
+  await expect(page.getByRole("progressbar", { name: "Absolute timeout" })).toHaveAttribute("max", /^300\d{3}$/);
 });
 
 test("counts page views", async ({ page, start }) => {
@@ -27,11 +34,12 @@ test("counts page views", async ({ page, start }) => {
 
 test("changes the TTL, typed or in one click", async ({ page, context, redis, start }) => {
   await start(page);
-  await page.getByLabel("Idle timeout (TTL) in seconds").fill("120");
-  await page.getByRole("button", { name: "Change the TTL", exact: true }).click();
+  await (await otherTtl(page)).fill("120");
+  await page.keyboard.press("Enter");
   await expect(field(page, "session_ttl")).toHaveText("120");
   await page.getByRole("button", { name: "5 min" }).click();
   await expect(field(page, "session_ttl")).toHaveText("300");
+  await expect(page.getByRole("button", { name: "5 min" })).toHaveAttribute("aria-current", "true");
   expect(await redis.timeLeft(context)).toBeGreaterThan(290_000);
 });
 
@@ -42,16 +50,16 @@ test("shows a session expire, with nobody touching the page", async ({ page, con
   await expect(page.getByRole("region", { name: "Redis" })).toContainText("No key");
   await expect(page.getByRole("region", { name: "Your browser" })).toContainText("its ID is no longer valid");
   await expect(page.getByLabel("Username")).toHaveValue("Grace");
-  await page.getByRole("button", { name: "Log in", exact: true }).click();
+  await page.getByRole("button", { name: "Log in for 2 s" }).click();
   await expect(field(page, "session_ttl")).toHaveText("2");
 });
 
 test("offers the timeouts of the session that ended again", async ({ page, context, redis, start }) => {
-  await start(page, { ttl: 45, absoluteTimeout: "5 min" });
+  await start(page, { ttl: 45, absoluteTtl: 300 });
   await redis.remove(context);
   await expect(said(page, "Session ended.")).toBeVisible();
-  await expect(page.getByRole("radio", { name: "5 min" })).toBeChecked();
-  await expect(page.getByLabel("Idle timeout (TTL) in seconds")).toHaveValue("45");
+  await expect(page.getByRole("radio", { name: "5 min", includeHidden: true })).toBeChecked();
+  await expect(page.getByRole("button", { name: "Log in for 45 s" })).toBeVisible();
 });
 
 test("looks without extending the session", async ({ page, context, redis, start }) => {
@@ -98,7 +106,7 @@ test.describe("a click that arrives after the end", () => {
     await redis.remove(context);
     await page.getByRole("button", { name: "Count a page view" }).click();
     await expect(said(page, "Session expired.")).toBeVisible();
-    await page.getByRole("button", { name: "Log in", exact: true }).click();
+    await logInButton(page).click();
     await expect(field(page, "page_views")).toHaveText("1");
   });
 });
@@ -169,8 +177,8 @@ test.describe("without JavaScript", () => {
     await page.getByRole("button", { name: "Count a page view" }).click();
     await expect(said(page, "Page view counted")).toBeVisible();
     await expect(field(page, "page_views")).toHaveText("2");
-    await page.getByRole("button", { name: "10 s" }).click();
-    await expect(field(page, "session_ttl")).toHaveText("10");
+    await page.getByRole("button", { name: "15 s" }).click();
+    await expect(field(page, "session_ttl")).toHaveText("15");
     await page.getByRole("button", { name: "Get a new session ID" }).click();
     await expect(said(page, "New session ID.")).toBeVisible();
     await page.reload();

@@ -1,5 +1,5 @@
 import type { Page } from "playwright/test";
-import { expect, field, marks, peeks, said, secondsLeft, test } from "./fixtures.ts";
+import { expect, field, logInButton, marks, peeks, said, secondsLeft, test } from "./fixtures.ts";
 
 /** The points of the TTL's line, newest session, in pixels. */
 const pointsOf = (page: Page) =>
@@ -11,7 +11,7 @@ const pointsOf = (page: Page) =>
 /** What the page shows at one moment: the countdown, and in milliseconds its bar and the end of the line. */
 async function shownTimeLeft(page: Page, idleTimeout: number) {
   return page.locator("#session").evaluate((session, timeout) => {
-    const svg = session.querySelector("#timeline svg")!;
+    const svg = session.querySelector("#timeline > svg")!;
     const level = Number(svg.querySelector(".level")!.getAttribute("y1")); // the dotted line is at the timeout
     const line = Array.from(svg.querySelectorAll<SVGPolylineElement>(".line")).at(-1)!;
     const { y } = Array.from(line.points).at(-1)!;
@@ -59,7 +59,7 @@ test.describe("with motion", () => {
           json: left > 0 ? { ...session, ttl: Math.ceil(left) } : { authenticated: false, session: null },
         }),
     );
-    await page.clock.pauseAt(await page.evaluate(() => Date.now() + 200));
+    await page.clock.pauseAt(await page.evaluate(() => Date.now() + 2000));
     for (; left > 0; left = await secondsLeft(page)) await page.clock.runFor(100);
     await page.clock.runFor(200);
     await expect(said(page, "Session expired.")).toBeVisible();
@@ -91,7 +91,7 @@ test("names the request of a mark that is pointed at or focused", async ({ page,
   await page.mouse.move(0, 0);
   await expect(reading).toBeHidden();
 
-  await page.getByRole("switch").focus();
+  await page.getByRole("button", { name: "Log out" }).focus();
   await page.keyboard.press("Tab");
   await expect(reading).toHaveText("POST /rotate: a new session ID, TTL 60 s");
   await page.keyboard.press("ArrowLeft");
@@ -104,9 +104,9 @@ test("names the request of a mark that is pointed at or focused", async ({ page,
 
 test("says in words what it shows", async ({ page, start }) => {
   await start(page, { ttl: 30 });
-  await page.getByRole("button", { name: "10 s" }).click();
+  await page.getByRole("button", { name: "15 s" }).click();
   await expect(page.getByRole("group", { name: "Timeline" })).toHaveAccessibleDescription(
-    "In the last two minutes: POST /login: the session starts, TTL 30 s; POST /ttl: the idle timeout is now 10 s.",
+    "What happened: POST /login: the session starts, TTL 30 s; POST /ttl: the idle timeout is now 15 s.",
   );
 });
 
@@ -115,7 +115,7 @@ test("has a key of what is in the picture, and of nothing else", async ({ page, 
   await start(page);
   await expect(key("start")).toBeVisible();
   await expect(key("if not used")).toBeVisible();
-  await expect(key("this page peeks: reads without a reset")).toBeVisible();
+  await expect(key("peek by this page: no reset")).toBeVisible();
   for (const absent of ["idle timeout reset", "new session ID", "end"]) await expect(key(absent)).toBeHidden();
   await peeks(page, 2);
   await page.getByRole("button", { name: "Count a page view" }).click();
@@ -139,7 +139,7 @@ test("keeps its height while a mark is read", async ({ page, start }) => {
 
 test("says each thing once that it says several times in a row", async ({ page, start }) => {
   await start(page, { ttl: 60 });
-  await page.getByRole("switch", { name: "Read each second" }).check();
+  await page.getByRole("switch").check();
   await expect(marks(page).nth(4)).toBeAttached();
   const statements = (await page.locator("#timeline .summary").textContent())!.split("; ");
   expect(statements.length).toBeGreaterThan(1);
@@ -168,13 +168,13 @@ test("keeps its history when the page changes, also while the page is hidden", a
 
 /** Logs in again on the page as it is. */
 async function start2(page: Page): Promise<void> {
-  await page.getByRole("button", { name: "Log in", exact: true }).click();
+  await logInButton(page).click();
   await expect(said(page, "Session started.")).toBeVisible();
 }
 
 test("is capped by the absolute timeout, which ends the session", async ({ page, newServer }) => {
   await page.goto(await newServer("--absolute-ttl", "6"));
-  await page.getByRole("button", { name: "Log in", exact: true }).click();
+  await logInButton(page).click();
   await expect(page.locator("#timeline polyline.ceiling")).not.toHaveCount(0);
   await expect.poll(() => secondsLeft(page, "Absolute timeout")).toBeLessThan(4.5);
   await page.getByRole("button", { name: "Count a page view" }).click();
@@ -186,8 +186,8 @@ test("is capped by the absolute timeout, which ends the session", async ({ page,
 
 test("names the absolute timeout also while the session is read each second", async ({ page, newServer }) => {
   await page.goto(await newServer("--absolute-ttl", "3"));
-  await page.getByRole("button", { name: "Log in", exact: true }).click();
-  await page.getByRole("switch", { name: "Read each second" }).check();
+  await logInButton(page).click();
+  await page.getByRole("switch").check();
   await expect(said(page, "Its absolute timeout was reached")).toBeVisible();
   await expect(marks(page).last()).toHaveAccessibleName("The end: the absolute timeout");
 });
@@ -202,7 +202,7 @@ test("follows an expiry that was moved elsewhere, and marks it", async ({ page, 
 test("does not say that a timeout ended what something else ended", async ({ page, context, redis, start }) => {
   await start(page);
   await redis.remove(context);
-  await expect(said(page, "Something other than a timeout ended it")).toBeVisible();
+  await expect(said(page, "Something deleted it before its time")).toBeVisible();
   await expect(marks(page).last()).toHaveAccessibleName("The end: something else than a timeout, before its time");
 });
 
@@ -211,7 +211,7 @@ test("does not claim to know an end that came while the page was hidden", async 
   await setHidden(page, true);
   await expect.poll(() => redis.timeLeft(context)).toBeLessThan(0);
   await setHidden(page, false);
-  await expect(said(page, "It expired or was deleted while this page was in the background.")).toBeVisible();
+  await expect(said(page, "It expired or was deleted while this page was not watching.")).toBeVisible();
   await expect(marks(page).last()).toHaveAccessibleName("The end: while this page was not watching");
 });
 
@@ -225,7 +225,7 @@ for (const [reducedMotion, often, least, most] of [
     test(`draws the timeline ${often}`, async ({ page, start }) => {
       await page.clock.install();
       await start(page);
-      await page.clock.pauseAt(await page.evaluate(() => Date.now() + 1000));
+      await page.clock.pauseAt(await page.evaluate(() => Date.now() + 2000));
       const picture = page.locator("#timeline svg g").first();
       await picture.evaluate((element) => {
         const count = () =>

@@ -15,13 +15,18 @@ const RETRY_END_MS = 50;
 const CLOCK_TOLERANCE_MS = 250;
 /** A smaller move of the expiry may be a reply that was shown late. */
 const MOVED_MS = 1000;
+const UNCERTAIN = "It is not certain whether your last click took effect.";
 const MAX_COSTS = 6;
+/** A smaller move of the expiry is the network's delay, and no reset. */
+const RESET_MS = 300;
+/** The last seconds look like the last seconds: a third of the timeout, and these milliseconds at most. */
+const LAST_MS = 5000;
 
 /** @typedef {import("./timeline.js").Observation} Observation */
 /**
- * What made the page show something else. `isUnasked`: nobody clicked.
+ * What made the page show something else. `isUnasked`: nobody clicked. `reason`: why the session ended, if it did.
  *
- * @typedef {{ request: string, kind: Observation["kind"], isUnasked?: boolean }} Cause
+ * @typedef {{ request: string, kind: Observation["kind"], isUnasked?: boolean, reason?: string }} Cause
  */
 
 /** @typedef {{ handle: string, last_accessed_at: string, ttl: number }} ListedSession */
@@ -35,6 +40,8 @@ const END_CAUSES = {
   absolute: "the absolute timeout",
   elsewhere: "something else than a timeout, before its time",
   unknown: "while this page was not watching",
+  lost: "lost while Redis was unavailable, or deleted",
+  tab: "in another tab",
   logout: "POST /logout",
 };
 
@@ -42,6 +49,10 @@ const END_CAUSES = {
 let ends = { idle: 0, absolute: 0 };
 /** When Redis was last asked and had the session. */
 let lastSeenAt = 0;
+/** When the last outage was noticed. */
+let lastOutageAt = Number.NEGATIVE_INFINITY;
+/** Redis' time at a moment of `performance.now()`. The clock of the browser may be wrong, or be set. */
+let redisClock = { time: Date.now(), at: performance.now() };
 /** Increases when the page shows something new. The reply to a request that was sent before is outdated then. */
 let generation = 0;
 let poll = new AbortController();
@@ -51,6 +62,7 @@ let nextPoll;
 let isSending = false;
 /** Where the form of the last click is sent. */
 let clickedAction = "";
+let readsEachSecond = false;
 
 /** There is nothing to watch on the page of the script and on error pages, but for the one that says 503. */
 const isWatching = document.querySelector("#session, [data-status='503']") !== null;
@@ -68,11 +80,13 @@ const expiresAt = () => Math.min(ends.idle, ends.absolute);
 /** @type {typeof import("./timeline.js")} */
 const { formatSeconds, TimelineChart } = await import(/** @type {HTMLLinkElement} */ (byId("timeline-module")).href);
 
-/** The timeline and its switch stay the same elements, whatever is shown around them. An error page has none. */
+/** The timeline stays the same element, whatever is shown around it. An error page has none. */
 const timelineFigure = document.getElementById("timeline");
 const chart = timelineFigure && new TimelineChart(timelineFigure);
-const readsSwitch = /** @type {HTMLInputElement | null} */ (document.getElementById("reads"));
-const readsEachSecond = () => readsSwitch?.checked === true;
+
+const otherTabs = new BroadcastChannel("sessions");
+/** The cookie may have changed. */
+const tellOtherTabs = () => otherTabs.postMessage(""); // oxlint-disable-line unicorn/require-post-message-target-origin -- no window
 
 /**
  * Shows a new `main`. The timeline moves over, and so does what only this page knows.
@@ -84,9 +98,9 @@ function show(newMain, cause) {
   const wasLive = isLive();
   const oldMain = mainElement();
   const oldFields = shownFields();
-  const isAttributesOpen = oldMain.querySelector(".attributes")?.hasAttribute("open") ?? false;
-
-  newMain.querySelector(".attributes")?.toggleAttribute("open", isAttributesOpen);
+  for (const { id } of oldMain.querySelectorAll("details[id][open]")) {
+    newMain.querySelector(`#${id}`)?.setAttribute("open", "");
+  }
   keepFocus(() => {
     if (timelineFigure) newMain.querySelector("#timeline")?.replaceWith(timelineFigure);
     keepList(newMain, oldMain);
@@ -99,7 +113,8 @@ function show(newMain, cause) {
   begin();
   if (!cause.isUnasked || isLive() !== wasLive) announce();
   if (isLive()) observe(cause);
-  else if (wasLive) recordEnd(cause.request === "POST /logout" ? "logout" : reasonOfEnd());
+  else if (wasLive) recordEnd(cause.reason ?? (cause.request === "POST /logout" ? "logout" : reasonOfEnd()));
+  document.dispatchEvent(new Event("shown"));
 }
 
 /**
@@ -120,15 +135,22 @@ function keepFocus(change) {
 /** Starts the countdown and the peeks for what the page shows now. */
 function begin() {
   generation += 1;
+  const now = performance.now();
+  const time = Number(session()?.dataset["now"]);
+  if (time > 0) redisClock = { time, at: now };
   if (isLive()) {
-    const now = performance.now();
     const [idle = 0, absolute = 0] = clocks().map((clock) => now + Number(clock.dataset["left"]));
     ends = { idle, absolute };
     lastSeenAt = now;
   }
   pollLater();
-  showWhetherItReads();
+  showMode();
 }
+
+/** @param {number} at On the clock of `performance.now()`. */
+const redisTime = (at) => redisClock.time + at - redisClock.at;
+/** @param {number} at */
+const timeOfDay = (at) => `${new Date(redisTime(at)).toISOString().slice(11, 19)} UTC`;
 
 /**
  * Marks in the timeline what the page was just told of the session.
@@ -137,7 +159,9 @@ function begin() {
  */
 function observe({ kind, request }) {
   const last = chart?.timeline.events.at(-1);
-  const wasMoved = last?.kind !== "end" && Math.abs(expiresAt() - (last?.expiresAt ?? 0)) > MOVED_MS;
+  const gained = last && last.kind !== "end" ? expiresAt() - last.expiresAt : 0;
+  const wasMoved = Math.abs(gained) > MOVED_MS;
+  if (gained > RESET_MS && (kind === "use" || (kind === "peek" && wasMoved))) experiment("use");
   chart?.timeline.record({
     kind: kind === "peek" && wasMoved ? "elsewhere" : kind,
     request,
@@ -154,13 +178,20 @@ function recordEnd(reason) {
   const now = performance.now();
   const at = reason === "idle" || reason === "absolute" ? Math.min(expiresAt(), now) : now;
   chart?.timeline.record({ kind: "end", at, cause: END_CAUSES[reason] ?? "" });
+  if (reason === "idle") experiment("expire");
+  if (reason === "absolute") experiment("absolute");
   draw();
+}
+
+/** @param {"expire" | "use" | "absolute" | "race"} detail Its event has happened. */
+function experiment(detail) {
+  document.dispatchEvent(new CustomEvent("experiment", { detail }));
 }
 
 /** Whether a timeout ended the session, as far as this page can know. */
 function reasonOfEnd() {
   const now = performance.now();
-  if (now < expiresAt() - CLOCK_TOLERANCE_MS) return "elsewhere";
+  if (now < expiresAt() - CLOCK_TOLERANCE_MS) return lastOutageAt > lastSeenAt ? "lost" : "elsewhere";
   if (lastSeenAt < expiresAt() - 2 * POLL_MS) return "unknown";
   return ends.absolute < ends.idle ? "absolute" : "idle";
 }
@@ -190,7 +221,7 @@ function peek() {
     if (session() === null) return response.ok ? location.reload() : undefined;
     showOutage(response.ok ? "" : reply.error);
     if (!response.ok) return;
-    if (!reply.authenticated) return isLive() ? showEnd() : undefined;
+    if (!reply.authenticated) return isLive() ? showEnd(signal, isOutdated) : undefined;
     if (isNews(reply, sentAt)) return showNews(signal, isOutdated);
     seePeek();
     await showList(reply.sessions, signal, isOutdated);
@@ -215,7 +246,7 @@ function read() {
     showOutage(isUsable ? "" : headingOf(newMain));
     if (!isUsable) return;
     const isGone = newMain.querySelector("[data-state='live']") === null;
-    if (isGone) showEnd();
+    if (isGone) await showEnd(signal, isOutdated);
     else showKeepingInput(newMain, { request: "GET /", kind: "use", isUnasked: true });
   });
 }
@@ -309,35 +340,90 @@ async function peekAtPage(signal) {
  */
 function showKeepingInput(newMain, cause) {
   const input = document.activeElement;
-  const isTextBox = input instanceof HTMLInputElement && input !== readsSwitch && mainElement().contains(input);
+  const isTextBox = input instanceof HTMLInputElement && input.type !== "checkbox" && mainElement().contains(input);
   if (isTextBox) newMain.querySelector(`#${input.id}`)?.replaceWith(input.cloneNode());
   show(newMain, cause);
 }
 
-/** Shows the end of the session, from the template that came with the page. */
-function showEnd() {
-  const reason = reasonOfEnd();
+/**
+ * Shows the end of the session, from the template that came with the page. If no timeout explains the end, looks first
+ * whether the browser still has the cookie: another tab may have logged out.
+ *
+ * @param {AbortSignal} signal
+ * @param {() => boolean} isOutdated
+ */
+async function showEnd(signal, isOutdated) {
+  let reason = reasonOfEnd();
+  const isTimeout = reason === "idle" || reason === "absolute";
+  const peeked = isTimeout ? null : await peekAtPage(signal);
+  if (isOutdated()) return;
+  const { state, now } = /** @type {HTMLElement | null} */ (peeked?.querySelector("#session"))?.dataset ?? {};
+  if (peeked && state === "live") {
+    return showKeepingInput(peeked, { request: "In another tab", kind: "start", isUnasked: true });
+  }
+  if (state === "none") reason = "tab";
+  // A computer that slept may have stopped the clock of this page, but not that of Redis.
+  else if (Number(now) > redisTime(expiresAt())) reason = "unknown";
   const template = /** @type {HTMLTemplateElement} */ (byId("ended"));
   const newMain = /** @type {Element} */ (mainElement().cloneNode(true));
-  newMain.querySelector("#session")?.replaceWith(template.content.cloneNode(true));
-  for (const news of newMain.querySelectorAll(`.news:not([data-reason="${reason}"])`)) news.remove();
-  setText(newMain, ".when", ` at ${new Date().toISOString().slice(11, 19)} UTC`);
+  const attributes = newMain.querySelector("#attributes");
+  newMain.querySelector(".sides")?.replaceWith(template.content.cloneNode(true));
+  if (attributes) newMain.querySelector(".browser")?.append(attributes);
+  newMain.querySelector("#devices")?.remove();
+  /** @type {HTMLElement} */ (newMain.querySelector("#session")).dataset["state"] = "ended";
+  if (state === "none") takeSides(newMain, peeked);
+  for (const news of newMain.querySelectorAll(`.news:not([data-reason="${reason}"], [data-reason="outage"])`)) {
+    news.remove();
+  }
+  setText(newMain, ".when", ` at ${timeOfDay(performance.now())}`);
   newMain.querySelector("#costs")?.replaceChildren();
-  show(newMain, { request: "GET /session?refresh=false", kind: "peek" });
+  show(newMain, { request: "GET /session?refresh=false", kind: "peek", reason, isUnasked: true });
+}
+
+/**
+ * Takes what the browser and Redis hold, and not what is said of it, from another page.
+ *
+ * @param {Element} target
+ * @param {Element | null} source
+ */
+function takeSides(target, source) {
+  for (const side of [".browser", ".redis"]) {
+    const found = source?.querySelector(side);
+    if (found) target.querySelector(side)?.replaceWith(found);
+  }
+  Object.assign(/** @type {HTMLElement} */ (target.querySelector("#session")).dataset, {
+    state: "none",
+    sessionId: "",
+  });
+}
+
+/** Another tab may have logged in, or have found the session dead, which clears the cookie. */
+otherTabs.addEventListener("message", checkCookie);
+
+function checkCookie() {
+  if (session()?.dataset["state"] !== "ended") return pollNow();
+  void ask(async (signal, isOutdated) => {
+    const peeked = await peekAtPage(signal);
+    if (isOutdated() || !peeked?.querySelector("[data-state='none']")) return;
+    takeSides(mainElement(), peeked);
+  });
 }
 
 function draw() {
   if (document.hidden) return;
-  const now = performance.now();
+  const now = isOutage() ? lastSeenAt : performance.now();
   const first = ends.absolute < ends.idle ? "absolute" : "idle";
   for (const clock of clocks()) {
-    clock.classList.toggle("first", clock.classList.contains(first));
-    const left = Math.max(0, ends[clock.classList.contains("idle") ? "idle" : "absolute"] - now);
+    const id = clock.classList.contains("idle") ? "idle" : "absolute";
+    const left = Math.max(0, ends[id] - now);
+    clock.classList.toggle("first", id === first);
+    clock.classList.toggle("ending", id === first && left < Math.min(LAST_MS, Number(clock.dataset["of"]) / 3));
     setText(clock, ".left", formatLeft(left));
     /** @type {HTMLProgressElement} */ (clock.querySelector("progress")).value = left;
   }
   if (timelineFigure && chart) {
     timelineFigure.hidden = chart.timeline.events.length === 0;
+    timelineFigure.classList.toggle("ending", document.querySelector(".clock.ending") !== null);
     chart.draw(now);
   }
 }
@@ -351,7 +437,7 @@ document.addEventListener("click", (event) => {
 
 document.addEventListener("submit", (event) => {
   event.preventDefault();
-  if (!isSending) void send(/** @type {HTMLFormElement} */ (event.target), event.submitter);
+  if (!isSending && !isOutage()) void send(/** @type {HTMLFormElement} */ (event.target), event.submitter);
 });
 
 /**
@@ -370,11 +456,12 @@ async function send(form, submitter) {
     const response = await fetch(form.action, { method: "POST", headers: { Accept: "text/html" }, body });
     const newMain = mainIn(await response.text());
     const isUsable = newMain?.querySelector("#session") !== null && response.status !== 503;
-    showOutage(isUsable ? "" : headingOf(newMain));
+    showOutage(isUsable ? "" : `${headingOf(newMain)} ${UNCERTAIN}`);
+    if (isUsable) tellOtherTabs();
     const kind = response.ok ? (KIND_OF_FORM[pathname] ?? "use") : "peek";
     if (isUsable && newMain) show(newMain, { request: `POST ${pathname}`, kind });
   } catch {
-    showOutage("The server does not answer. Try again in a moment.");
+    showOutage(`The server does not answer. ${UNCERTAIN}`);
   }
   isSending = false;
   pollLater();
@@ -382,27 +469,47 @@ async function send(form, submitter) {
 
 document.addEventListener("visibilitychange", () => {
   draw();
-  pollNow();
+  checkCookie();
 });
 
-readsSwitch?.addEventListener("change", () => {
-  showWhetherItReads();
+document.addEventListener("change", ({ target }) => {
+  if (!(target instanceof HTMLInputElement) || target.id !== "reads") return;
+  readsEachSecond = target.checked;
+  showMode();
   announce();
+  document.dispatchEvent(new Event("shown"));
   pollNow();
 });
 
 function pollNow() {
   clearTimeout(nextPoll);
   poll.abort();
-  void (readsEachSecond() && isLive() ? read() : peek());
+  void (readsEachSecond && isLive() && !isOutage() ? read() : peek());
 }
 
-/** While the switch is on, the page does not say that watching changes nothing. */
-function showWhetherItReads() {
-  if (readsSwitch) /** @type {HTMLElement} */ (readsSwitch.closest("label")).hidden = !isLive();
-  const news = /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".news"));
-  const isReading = isLive() && readsEachSecond();
-  for (const each of news) each.hidden = isReading !== (each.dataset["reason"] === "reading");
+/** During an outage no button works, and no earlier success stands. While the switch is on, a use is under way. */
+function showMode() {
+  const reads = /** @type {HTMLInputElement | null} */ (document.getElementById("reads"));
+  if (reads) {
+    reads.checked = readsEachSecond;
+    /** @type {HTMLElement} */ (reads.closest("label")).hidden = false;
+  }
+  document.body.classList.toggle("outage", isOutage());
+  const mode = isOutage() ? "outage" : isLive() && readsEachSecond ? "reading" : "";
+  for (const news of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".news"))) {
+    const { reason = "" } = news.dataset;
+    const isOfMode = reason === "outage" || reason === "reading";
+    news.hidden = mode === "" ? isOfMode : reason !== mode;
+  }
+  for (const button of document.querySelectorAll("form button, .stepper button")) {
+    if (mode === "outage") button.setAttribute("aria-disabled", "true");
+    else button.removeAttribute("aria-disabled");
+  }
+  const stopped = document.querySelector(".stopped");
+  if (stopped) {
+    stopped.textContent = mode === "outage" ? `last known at ${timeOfDay(lastSeenAt)}` : "";
+    stopped.toggleAttribute("hidden", mode !== "outage");
+  }
 }
 
 /** To a screen reader: what came of a click, or the end of the session. Not what a peek found: that would be chatter. */
@@ -423,6 +530,8 @@ function keepCosts(newMain, oldMain, { request, kind }) {
   const list = newMain.querySelector("#costs");
   const older = Array.from(/** @type {NodeListOf<HTMLElement>} */ (oldMain.querySelectorAll("#costs > li")));
   const newest = /** @type {HTMLElement | null | undefined} */ (list?.firstElementChild);
+  const isOpen = older[0]?.querySelector("details")?.open === true;
+  newest?.querySelector("details")?.toggleAttribute("open", isOpen);
   if (newest && request === "GET /" && kind === "use") {
     const reads = Number(older[0]?.dataset["reads"] ?? 0) + 1;
     newest.dataset["reads"] = String(reads);
@@ -457,7 +566,10 @@ function keepRace(newMain, oldMain, { request }) {
   const race = oldMain.querySelector("#race");
   if (!race) return;
   const newResults = newMain.querySelector("#race-results[data-rounds]");
-  if (newResults) race.querySelector("#race-results")?.replaceWith(newResults);
+  if (newResults) {
+    race.querySelector("#race-results")?.replaceWith(newResults);
+    experiment("race");
+  }
   const newForm = newMain.querySelector("#run-race");
   if (newForm && request === "POST /race") race.querySelector("#run-race")?.replaceWith(newForm);
   newMain.querySelector("#race")?.replaceWith(race);
@@ -499,12 +611,17 @@ function formatLeft(ms) {
   return ms < 10_000 ? `${(ms / 1000).toFixed(1)} s` : formatSeconds(ms);
 }
 
-/** @param {string} text */
+/** @param {string} text Empty if Redis replies. */
 function showOutage(text) {
+  const shown = byId("outage").textContent ?? "";
+  if (shown === text || (text !== "" && shown.endsWith(UNCERTAIN))) return;
+  if (text !== "") lastOutageAt = performance.now();
   byId("outage").textContent = text;
   byId("outage").hidden = text === "";
+  showMode();
 }
 
 setInterval(draw, matchMedia("(prefers-reduced-motion: reduce)").matches ? CALM_DRAW_MS : DRAW_MS);
 begin();
+tellOtherTabs();
 if (isLive()) observe({ request: "GET /", kind: "use" });

@@ -29,7 +29,10 @@ const stepper = lab?.querySelector(".stepper");
 const buttons = Array.from(stepper?.querySelectorAll("button") ?? []);
 
 stepper?.removeAttribute("hidden");
-for (const button of buttons) button.addEventListener("click", () => void take(button.value));
+for (const button of buttons)
+  button.addEventListener("click", () => {
+    if (!button.ariaDisabled) void take(button.value);
+  });
 if (lab) {
   const results = new MutationObserver(() => {
     taken = ""; // the result of a race has taken the place of the steps
@@ -109,6 +112,7 @@ function show(way, step, { calls, fields }) {
       ? "The session came back after the log-out."
       : "The session stays deleted.";
     part(`.${way} .because`).hidden = false;
+    document.dispatchEvent(new CustomEvent("experiment", { detail: "race" }));
   }
 }
 

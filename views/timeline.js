@@ -1,15 +1,23 @@
 /*
- * The timeline: the TTL of the session over the last two minutes, and what moved it. `Timeline` and `drawTimeline` know
+ * The timeline: the TTL of the session over the last two idle timeouts, what moved it, and when it will end. `Timeline` and `drawTimeline` know
  * nothing of the page, so that they can be tested by themselves; `TimelineChart` shows the drawing as SVG.
  * Times are in milliseconds, on the clock of `performance.now()`.
  */
 
-const PAST_MS = 120_000;
-const SHORTEST_MS = 40_000; // past and future together
-const GRID_MS = [10_000, 30_000, 60_000];
-const GRID_PX = 48; // room for a label
+/** In idle timeouts: how far the picture goes back, and how long it is. So the end of a session is always in view. */
+const PAST = 1.3;
+const LENGTH = 2.5;
+/** In idle timeouts: for how long the picture goes on after an end. */
+const AFTER_END = 0.25;
+const SECOND = 1000;
+const DAY = 86_400 * SECOND;
+const GRID_SECONDS = [1, 5, 10, 30, 60, 300, 600, 1800, 7200, 21_600];
+const GRID_DAYS = [1, 7, 30, 365, 3650, 36_500];
+const GRID_MS = [...GRID_SECONDS.map((seconds) => seconds * SECOND), ...GRID_DAYS.map((days) => days * DAY)];
+const GRID_PX = 64; // room for a label
 const EDGE_PX = 16; // half a label
-const PEEK_PX = 4; // peeks that are closer together are left out
+const PEEK_PX = 5; // peeks that are closer together are left out
+const MAX_EVENTS = 400;
 const HEADROOM = 1.15; // the highest idle timeout is drawn below the upper edge
 const LIFT_MS = 300; // a smaller difference is the network's delay
 const MAX_LABELS = 12; // in the summary: with a read each second there are many
@@ -20,14 +28,13 @@ const circle = (/** @type {number} */ r) => `M${-r} 0A${r} ${r} 0 1 1 ${r} 0A${r
 /** @type {Record<string, [path: string, meaning: string]>} The symbols in the order of the legend. */
 const SYMBOLS = {
   start: ["M0 -8V8", "start"],
-  reset: [circle(5), "idle timeout reset"],
-  use: [circle(3.5), "use without a reset"],
-  peek: [circle(2), "this page peeks: reads without a reset"],
-  ttl: ["M0 -7L7 0L0 7L-7 0Z", "new idle timeout"],
-  rotate: ["M-5 -5H5V5H-5Z", "new session ID"],
-  elsewhere: ["M0 -7L7 5H-7Z", "changed elsewhere"],
-  end: ["M-6 -6L6 6M6 -6L-6 6", "end"],
-  line: ["M-8 0H8", "TTL"],
+  reset: [circle(6), "idle timeout reset"],
+  use: [circle(4), "use without a reset"],
+  peek: [circle(2), "peek by this page: no reset"],
+  ttl: ["M0 -8L8 0L0 8L-8 0Z", "new idle timeout"],
+  rotate: ["M-6 -6H6V6H-6Z", "new session ID"],
+  elsewhere: ["M0 -7L7 6H-7Z", "changed elsewhere"],
+  end: ["M-7 -7L7 7M7 -7L-7 7", "end"],
   projected: ["M-8 0H8", "if not used"],
   ceiling: ["M-8 0H8", "absolute timeout"],
 };
@@ -50,33 +57,48 @@ const SYMBOLS = {
 /** @typedef {[x: number, y: number]} Point */
 /** @typedef {{ event: Event, x: number, y: number, symbol: string, label: string }} Mark */
 
-/** What happened in the last two minutes, the oldest first. */
+/** What happened within the picture, the oldest first. */
 export class Timeline {
   /** @type {Event[]} */
   events = [];
 
   /** @param {Event} event */
   record(event) {
+    const last = this.events.at(-1);
+    const timeout = timeoutOf([...this.events, event]);
+    const isDense = event.kind === "peek" && last?.kind === "peek" && event.at - last.at < timeout / 90;
+    if (isDense) return;
     this.events.push(event);
-    const firstInside = this.events.findIndex(({ at }) => at >= event.at - PAST_MS);
-    this.events.splice(0, firstInside - 1); // the line enters the picture where the one before left it
+    const firstInside = this.events.findIndex(({ at }) => at >= event.at - PAST * timeout);
+    // The line enters the picture where the event before left it.
+    this.events.splice(0, Math.max(firstInside - 1, this.events.length - MAX_EVENTS));
   }
 }
 
 /**
- * The picture, in pixels. It begins with what is known: the less of the past is known, the more of the future it shows.
+ * The idle timeout of the newest session, to which the picture is fitted.
+ *
+ * @param {Event[]} events
+ */
+function timeoutOf(events) {
+  const timeouts = events.flatMap((event) => (event.kind === "end" ? [] : event.idleTimeout));
+  return Math.max(timeouts.at(-1) ?? 0, SECOND);
+}
+
+/**
+ * The picture, in pixels. It begins with what is known, and stands still after an end.
  *
  * @param {Event[]} events
  * @param {{ now: number, width: number, height: number }} frame
  */
-export function drawTimeline(events, { now, width, height }) {
-  const past = Math.min(now - (events[0]?.at ?? now), PAST_MS);
-  const future = Math.max(SHORTEST_MS - past, past / 3);
-  const start = now - past;
-  const end = now + future;
-  const highest = Math.max(...events.map((event) => (event.kind === "end" ? 0 : event.idleTimeout)), 1000);
+export function drawTimeline(events, { now: presentTime, width, height }) {
+  const newest = events.at(-1);
+  const timeout = timeoutOf(events);
+  const now = newest?.kind === "end" ? Math.min(presentTime, newest.at + AFTER_END * timeout) : presentTime;
+  const start = Math.max(now - PAST * timeout, events[0]?.at ?? now);
+  const end = start + LENGTH * timeout;
   const x = (/** @type {number} */ at) => round((width * (at - start)) / (end - start));
-  const y = (/** @type {number} */ left) => round(height * (1 - Math.min(Math.max(left / (highest * HEADROOM), 0), 1)));
+  const y = (/** @type {number} */ left) => round(height * (1 - Math.min(Math.max(left / (timeout * HEADROOM), 0), 1)));
   /** @returns {Point} Where a value is that falls by a second each second and is zero at `zeroAt`. */
   const point = (/** @type {number} */ at, /** @type {number} */ zeroAt) => [x(at), y(zeroAt - at)];
 
@@ -95,34 +117,38 @@ export function drawTimeline(events, { now, width, height }) {
   }
 
   const ceilings = visible.flatMap(({ from, to, isLast, deadline }) => {
-    const visibleFrom = Math.max(from, deadline - highest * HEADROOM);
+    const visibleFrom = Math.max(from, deadline - timeout * HEADROOM);
     const visibleTo = Math.min(isLast ? end : to, deadline);
     return visibleFrom < visibleTo ? [[point(visibleFrom, deadline), point(visibleTo, deadline)]] : [];
   });
 
   const last = spans.at(-1);
-  const isRunning = last?.isLast && last.expiresAt > now;
-  const secondsOfPeek = Math.ceil((PEEK_PX * (end - start)) / width / 1000);
-  const step = GRID_MS.find((ms) => x(start + ms) >= GRID_PX) ?? PAST_MS;
-  const stepsBack = Math.floor(past / step);
+  const running = last?.isLast && last.expiresAt > now ? last : undefined;
+  const peekMs = (PEEK_PX * (end - start)) / width;
+  const step = GRID_MS.find((ms) => x(start + ms) >= GRID_PX) ?? LENGTH * timeout;
+  const zero = newest?.kind === "end" ? newest.at : now;
+  const stepsBack = Math.floor((zero - start) / step);
 
   return {
     lines,
-    projected: isRunning ? [[point(now, last.expiresAt), point(Math.min(last.expiresAt, end), last.expiresAt)]] : [],
+    projected: running ? [[point(now, running.expiresAt), point(running.expiresAt, running.expiresAt)]] : [],
     ceilings,
     marks: events.flatMap((event, index) => {
-      const isDense = event.kind === "peek" && Math.floor(event.at / 1000) % secondsOfPeek > 0;
-      if (event.at < start || isDense) return [];
       const before = events[index - 1];
+      const isDense = event.kind === "peek" && Math.floor(event.at / peekMs) === Math.floor((before?.at ?? 0) / peekMs);
+      if (event.at < start || isDense) return [];
       const left = event.kind === "end" ? 0 : event.expiresAt - event.at;
       return [{ event, x: x(event.at), y: y(left), symbol: symbolOf(event, before), label: labelOf(event, before) }];
     }),
     grid: Array.from({ length: Math.ceil((end - start) / step) }, (_, index) => {
-      const seconds = ((index - stepsBack) * step) / 1000;
-      const label = seconds === 0 ? "now" : `${seconds < 0 ? "−" : "+"}${Math.abs(seconds)} s`;
-      return { x: x(now + seconds * 1000), label };
+      const offset = (index - stepsBack) * step;
+      const label = `${offset < 0 ? "−" : "+"}${formatSeconds(Math.abs(offset))}`;
+      return { x: x(zero + offset), label: offset !== 0 ? label : newest?.kind === "end" ? "end" : "now" };
     }).filter((line) => line.x <= width - EDGE_PX),
-    idleTimeout: { y: y(highest), label: formatSeconds(highest) },
+    /** Where the line is now and where it will end, if nobody uses the session. */
+    head: running && { x: x(now), y: y(running.expiresAt - now), label: formatSeconds(running.expiresAt - now) },
+    foot: running && x(running.expiresAt),
+    idleTimeout: { y: y(timeout), label: formatSeconds(timeout) },
   };
 }
 
@@ -218,17 +244,28 @@ export class TimelineChart {
   draw(now) {
     const { clientWidth: width, clientHeight: height } = this.#svg;
     const drawing = drawTimeline(this.timeline.events, { now, width, height });
-    const { idleTimeout, grid } = drawing;
+    const { idleTimeout, grid, head, foot = 0 } = drawing;
     this.#picture.replaceChildren(
       ...grid.map(({ x }) => svgElement("line", { class: "grid", x1: x, x2: x, y1: 0, y2: height })),
       ...grid.map(({ x, label }) => svgElement("text", { class: "time", x, y: height + 15 }, label)),
       svgElement("line", { class: "grid level", x1: 0, x2: width, y1: idleTimeout.y, y2: idleTimeout.y }),
-      svgElement("text", { x: -7, y: idleTimeout.y - 11 }, "TTL"),
       svgElement("text", { x: -7, y: idleTimeout.y + 4 }, idleTimeout.label),
       svgElement("text", { x: -7, y: height + 2 }, "0"),
       ...drawing.ceilings.map((points) => svgElement("polyline", { class: "ceiling", points })),
       ...drawing.projected.map((points) => svgElement("polyline", { class: "projected", points })),
       ...drawing.lines.map((points) => svgElement("polyline", { class: "line", points })),
+      ...(head
+        ? [
+            svgElement("path", {
+              class: "projected",
+              d: "M-5 -5L5 5M5 -5L-5 5",
+              transform: `translate(${foot} ${height})`,
+            }),
+            svgElement("text", { class: "foot", x: foot + 10, y: height - 8 }, "end"),
+            svgElement("circle", { class: "head", cx: head.x, cy: head.y, r: 4 }),
+            svgElement("text", { class: "head", x: head.x + 9, y: head.y - 7 }, head.label),
+          ]
+        : []),
     );
     this.#drawMarks(drawing.marks);
     for (const entry of this.#legend.children) {
@@ -268,7 +305,7 @@ export class TimelineChart {
     const isPeek = symbol === "peek";
     const mark = svgElement("g", { class: `mark ${symbol}`, role: "img", "aria-label": label, "aria-hidden": isPeek });
     mark.append(
-      svgElement("circle", { class: "target", r: 12 }),
+      svgElement("circle", { class: "target", r: 14 }),
       svgElement("path", { d: SYMBOLS[symbol]?.[0] ?? "" }),
     );
     if (isPeek) this.#marks.prepend(mark);
@@ -282,7 +319,7 @@ export class TimelineChart {
     const marks = this.#readable();
     const labels = marks.map((mark) => mark.getAttribute("aria-label"));
     const changes = labels.filter((label, index) => label !== labels[index - 1]);
-    this.#summary.textContent = `In the last two minutes: ${changes.slice(-MAX_LABELS).join("; ") || "nothing"}.`;
+    this.#summary.textContent = `What happened: ${changes.slice(-MAX_LABELS).join("; ") || "nothing"}.`;
     const focused = marks.find((mark) => mark === document.activeElement) ?? marks.at(-1);
     for (const mark of marks) mark.setAttribute("tabindex", mark === focused ? "0" : "-1");
   }

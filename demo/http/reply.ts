@@ -31,8 +31,8 @@ export const redirectReply = (location: string, headers: Header[]): Reply => ({
 });
 
 /** A file that a browser may cache, because its address contains its version. */
-export const fileReply = (type: string, content: Buffer): Reply => ({
-  status: 200,
-  headers: [["Content-Type", type], ONE_HOUR],
-  body: content,
-});
+export function fileReply(file: { type: string; content: Buffer; gzipped: Buffer }, acceptsGzip: boolean): Reply {
+  const headers: Header[] = [["Content-Type", file.type], ONE_HOUR, ["Vary", "Accept-Encoding"]];
+  if (!acceptsGzip) return { status: 200, headers, body: file.content };
+  return { status: 200, headers: [...headers, ["Content-Encoding", "gzip"]], body: file.gzipped };
+}

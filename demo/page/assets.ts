@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 import { SESSION_SCRIPT } from "../../session-store.ts";
 
 /** A file that the page links. */
@@ -11,6 +12,7 @@ export interface Asset {
   url: string;
   type: string;
   content: Buffer;
+  gzipped: Buffer;
 }
 
 export const viewPath = (name: string) => fileURLToPath(new URL(`../../views/${name}`, import.meta.url));
@@ -20,6 +22,7 @@ const SCRIPT = "text/javascript; charset=utf-8";
 export function loadAssets(): Asset[] {
   return [
     assetOf("style.css", "text/css; charset=utf-8", readShortened("style.css")),
+    assetOf("strip.js", SCRIPT, readShortened("strip.js")),
     assetOf("page.js", SCRIPT, readShortened("page.js")),
     assetOf("timeline.js", SCRIPT, readShortened("timeline.js")),
     assetOf("race.js", SCRIPT, readShortened("race.js")),
@@ -28,10 +31,7 @@ export function loadAssets(): Asset[] {
   ];
 }
 
-/**
- * Without comments on lines of their own and without indentation: the two are a fifth of what a browser would load. No
- * text in these files runs over several lines.
- */
+/** Without comments on lines of their own and without indentation. No text in these files runs over several lines. */
 function readShortened(name: string): Buffer {
   const comment = /^ *\/\*(?:(?!\*\/)[^])*\*\/\n/gm;
   const indentation = /^ +/gm;
@@ -40,5 +40,5 @@ function readShortened(name: string): Buffer {
 
 function assetOf(name: string, type: string, content: Buffer): Asset {
   const version = createHash("sha256").update(content).digest("base64url").slice(0, 8);
-  return { name, path: `/${name}`, url: `/${name}?${version}`, type, content };
+  return { name, path: `/${name}`, url: `/${name}?${version}`, type, content, gzipped: gzipSync(content) };
 }

@@ -4,7 +4,11 @@ import ejs from "ejs";
 import { type Asset, viewPath } from "./assets.ts";
 import { createRaceView } from "./race-view.ts";
 import { createScriptView } from "../explain/lua-page.ts";
-import { createSessionView, type PageSettings, type PageState } from "./session-view.ts";
+import { DEFAULT_ROUNDS } from "../race-lab/race-lab.ts";
+import { createSessionView, LOG_IN_TTL, type PageSettings, type PageState } from "./session-view.ts";
+
+/** Seconds: how long a session of the third experiment lives, however active. */
+const SHORT_ABSOLUTE_TTL = 30;
 
 /** What to do after an error that has a page of its own. */
 const ADVICE: Record<number, string> = {
@@ -31,6 +35,11 @@ export function createPage(settings: PageSettings, assets: Asset[]): Page {
   const server = { host: hostname(), process: process.pid, redisAddress: settings.redisAddress };
   const documentWith = (content: string, port: number | undefined) =>
     render("document.ejs", { urls, ...server, port, content });
+  const strip = render("strip.ejs", {
+    ttl: Math.min(LOG_IN_TTL, settings.absoluteTtl),
+    absoluteTtl: Math.min(SHORT_ABSOLUTE_TTL, settings.absoluteTtl),
+    rounds: DEFAULT_ROUNDS,
+  });
   const raceLabBeforeARace = render("race.ejs", createRaceView(undefined, undefined, undefined));
 
   return {
@@ -39,7 +48,7 @@ export function createPage(settings: PageSettings, assets: Asset[]): Page {
       const raceView = createRaceView(state.race, state.typed.rounds, state.mistake);
       const hasRace = state.race !== undefined || raceView.rounds.mistake !== "";
       const raceLab = hasRace ? render("race.ejs", raceView) : raceLabBeforeARace;
-      return documentWith(`<main>${session}${raceLab}</main>`, port);
+      return documentWith(`${strip}<main>${session}${raceLab}</main>`, port);
     },
     renderScript: (operation, port) => documentWith(render("lua.ejs", { urls, ...createScriptView(operation) }), port),
     renderError(status, message, port) {
@@ -51,7 +60,10 @@ export function createPage(settings: PageSettings, assets: Asset[]): Page {
 
 const TEMPLATES = [
   "document.ejs",
+  "strip.ejs",
   "session.ejs",
+  "sides.ejs",
+  "log-in.ejs",
   "ttl.ejs",
   "devices.ejs",
   "costs.ejs",

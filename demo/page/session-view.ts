@@ -1,17 +1,20 @@
 import type { RaceResult } from "../race-lab/race-lab.ts";
 import type { DemoSession, KeyClock, ListedSession } from "../demo-store.ts";
-import { type Cost, costOf, type RequestCost } from "../explain/costs.ts";
+import { type Cost, costOf, type RequestCost, type TimeLeft } from "../explain/costs.ts";
 import { formField, type FormField, type Mistake, mistakeIn } from "./form-field.ts";
 import { NOTICES, type NoticeName } from "./notices.ts";
 
 /** TTLs that are one click away, in seconds. */
 const TTL_CHOICES = [
-  { ttl: 10, text: "10 s" },
+  { ttl: 15, text: "15 s" },
   { ttl: 30, text: "30 s" },
   { ttl: 60, text: "1 min" },
   { ttl: 300, text: "5 min" },
   { ttl: 1800, text: "30 min" },
 ];
+
+/** Seconds: the idle timeout of a log-in on the page, short enough to be watched. Programs get that of the settings. */
+export const LOG_IN_TTL = 15;
 
 /** Absolute timeouts to choose from, besides that of the server. */
 const ABSOLUTE_CHOICES = [
@@ -30,8 +33,6 @@ export interface PageSettings {
   isCookieSecure: boolean;
   /** Where Redis is, for people. */
   redisAddress: string;
-  /** Seconds: the idle timeout of a session for which none is chosen. */
-  ttl: number;
   /** Seconds: the absolute timeout, and the largest idle timeout. */
   absoluteTtl: number;
 }
@@ -67,7 +68,7 @@ export interface Notice {
   text: string;
   isBad: boolean;
   /** For the page's script, which shows the one that applies. */
-  reason: "" | "idle" | "absolute" | "elsewhere" | "unknown";
+  reason: "" | "idle" | "absolute" | "elsewhere" | "tab" | "lost" | "unknown";
 }
 
 /** A timeout of the session. `left` and `of` in milliseconds. */
@@ -89,15 +90,12 @@ interface CookieView {
   attributes: { text: string; about: string }[];
 }
 
-/** The values of `views/ttl.ejs`. */
+/** The idle timeout that a session has, or that a log-in will give it. */
 interface TtlView extends FormField {
-  /** What the button beside the field says. */
-  verb: string;
-  /** The text before the buttons with short TTLs. */
-  alternative: string;
-  isMainButton: boolean;
+  /** The value for people. */
+  text: string;
   largest: number;
-  choices: { ttl: number; text: string }[];
+  choices: { ttl: number; text: string; isCurrent: boolean }[];
 }
 
 interface AbsoluteTtlView {
@@ -133,8 +131,8 @@ interface DevicesView {
   note: string;
 }
 
-/** The values of `views/session.ejs`. */
-export interface SessionView {
+/** The values of `views/sides.ejs`. */
+interface SidesView {
   state: "none" | "live" | "ended";
   cookie: CookieView;
   news: Notice[];
@@ -144,37 +142,40 @@ export interface SessionView {
   key: string;
   /** What Redis holds, or why it holds nothing. */
   aboutRedis: string;
-  /** If the browser has no cookie, those that a session will have. */
   fields: FieldView[];
   clocks: Clock[];
+}
+
+/** The values of `views/session.ejs`. */
+export interface SessionView extends SidesView {
+  /** Redis' time, as Unix time in milliseconds; empty if it was not asked. The clock of the browser may be wrong. */
+  now: number | "";
   devices: DevicesView | undefined;
   costs: Cost[];
   /** For the page's script: what to show when this session ends. */
-  ended: SessionView | undefined;
+  ended: SidesView | undefined;
 }
 
 /** Computes all that the page shows of a session; the templates only place it. */
 export function createSessionView(settings: PageSettings, pageState: PageState): SessionView {
   const { sessionId = "", key = "session:…", mistake, typed } = pageState;
   const { session, clocks } = liveSession(pageState);
+  const logInTtl = Math.min(LOG_IN_TTL, settings.absoluteTtl);
   const state = stateOf(pageState, session);
   const view: SessionView = {
     state,
+    now: pageState.clock?.now ?? "",
     cookie: cookieView(settings, sessionId, state),
     news: newsOf(pageState, session),
     username: formField("username", typed.username ?? session?.username ?? "", mistake),
-    ttl: ttlView(
-      settings,
-      session !== null,
-      formField("ttl", typed.ttl ?? session?.session_ttl ?? settings.ttl, mistake),
-    ),
+    ttl: ttlView(settings, typedTtl(pageState) ?? session?.session_ttl ?? logInTtl, mistake),
     absoluteTtl: absoluteTtlView(settings, Number(typed.absoluteTtl), mistake),
     key,
     aboutRedis: ABOUT_REDIS[state],
-    fields: state === "none" ? FIELDS_TO_COME : fieldsOf(session),
+    fields: fieldsOf(session),
     clocks,
     devices: session === null ? undefined : devicesView(pageState.sessions, session.username ?? ""),
-    costs: pageState.costs.length === 0 ? [] : [costOf(pageState.costs.toReversed())],
+    costs: costsOf(pageState, session),
     ended: undefined,
   };
   if (session === null) return view;
@@ -186,7 +187,7 @@ export function createSessionView(settings: PageSettings, pageState: PageState):
 const ABOUT_REDIS = {
   live: "holds a hash, under a key that always has an expiry:",
   ended: "Nothing is left of the session. Whoever sends its ID is not logged in.",
-  none: "will hold a hash for you, under a key that always has an expiry:",
+  none: "has no session for you. At log-in it gets a hash, under a key that expires:",
 };
 const ABOUT_REDIS_WITH_DIGEST =
   "holds a hash. Its key is the SHA-256 digest of the ID, so Redis holds no usable cookie:";
@@ -203,7 +204,8 @@ function stateOf({ sessionId }: PageState, session: DemoSession | null): Session
 }
 
 function cookieView(settings: PageSettings, value: string, state: SessionView["state"]): CookieView {
-  const attributes = settings.isCookieSecure ? SECURE_COOKIE_ATTRIBUTES : COOKIE_ATTRIBUTES;
+  const ofCookie = settings.isCookieSecure ? SECURE_COOKIE_ATTRIBUTES : COOKIE_ATTRIBUTES;
+  const attributes = state === "none" ? [] : ofCookie;
   return { name: settings.cookieName, value, about: ABOUT_COOKIE[state], attributes };
 }
 
@@ -227,15 +229,6 @@ const ABOUT_FIELDS = new Map([
   ["session_deadline", "absolute timeout:"],
   ["session_user", "for the list of this user's sessions"],
 ]); // not an object: a field may be named `constructor`
-
-const FIELDS_TO_COME: FieldView[] = [
-  { name: "session_ttl", value: "", about: "idle timeout: how long Redis keeps it unused" },
-  { name: "session_deadline", value: "", about: "absolute timeout: when it ends in any case" },
-  { name: "created_at", value: "", about: "for people to read" },
-  { name: "last_accessed_at", value: "", about: "for people to read" },
-  { name: "session_user", value: "", about: "for the list of this user's sessions" },
-  { name: "username", value: "", about: "and what else the application keeps" },
-];
 
 function fieldsOf(session: DemoSession | null): FieldView[] {
   if (session === null) return [];
@@ -263,9 +256,9 @@ function newsOf({ sessionId, notice, mistake }: PageState, session: DemoSession 
   }
   if (notice !== undefined) return [good(NOTICES[notice])];
   if (session !== null)
-    return [good("Your session is live. Each use resets its idle timeout (sliding expiration); watching does not")];
+    return [good("Your session is live. Each use resets its idle timeout (sliding expiration); a peek does not")];
   if (sessionId !== undefined) return [bad("Session ended.", "It expired, or somebody deleted it")];
-  return [good("You have no session. Log in, and watch it expire")];
+  return [good("You have no session. Log in, and watch what happens on both sides")];
 }
 
 const good = (text: string): Notice => ({ heading: "", text, isBad: false, reason: "" });
@@ -276,12 +269,20 @@ const bad = (heading: string, text: string, reason: Notice["reason"] = ""): Noti
   reason,
 });
 
-function ttlView({ absoluteTtl }: PageSettings, isLive: boolean, field: FormField): TtlView {
+/** A log-in has no field for it, unless what was sent is no TTL. */
+function typedTtl({ session, typed, mistake }: PageState): string | undefined {
+  const isShown = session !== null || mistake?.field === "ttl" || /^\d+$/.test(typed.ttl ?? "");
+  return isShown ? typed.ttl : undefined;
+}
+
+function ttlView({ absoluteTtl }: PageSettings, value: string | number, mistake: Mistake | undefined): TtlView {
   const choices = TTL_CHOICES.filter(({ ttl }) => ttl <= absoluteTtl);
-  const texts = isLive
-    ? { verb: "Change the TTL", alternative: "or change it at once to" }
-    : { verb: "Log in", alternative: "or log in at once with a TTL of" };
-  return { ...field, ...texts, isMainButton: !isLive, largest: absoluteTtl, choices };
+  return {
+    ...formField("ttl", value, mistake),
+    text: durationText(Number(value)),
+    largest: absoluteTtl,
+    choices: choices.map(({ ttl, text }) => ({ ttl, text, isCurrent: ttl === Number(value) })),
+  };
 }
 
 /**
@@ -374,31 +375,43 @@ function devicesNote(count: number, hasOthers: boolean, username: string): strin
 /** From `2026-04-08T12:34:56Z`. */
 const timeOfDay = (timestamp: string) => timestamp.slice(11, 19);
 
+function costsOf({ costs, clock }: PageState, session: DemoSession | null): Cost[] {
+  if (costs.length === 0) return [];
+  return [costOf(costs.toReversed(), session === null || clock === undefined ? undefined : timeLeftOf(session, clock))];
+}
+
+/** If the absolute timeout comes first, the time left does not tell when the idle one was reset. */
+export function timeLeftOf(session: DemoSession, clock: KeyClock): TimeLeft {
+  const idleTtl = Number(session.session_ttl);
+  if (clock.localNow === undefined || isCapped(session, clock)) return { idleTtl, resetAt: undefined };
+  return { idleTtl, resetAt: clock.localNow - (idleTtl * 1000 - clock.left) };
+}
+
 /** Has the news of each possible end: the page's script shows the right one. The form offers the same timeouts again. */
-function endedView(settings: PageSettings, live: SessionView, session: DemoSession): SessionView {
+function endedView(settings: PageSettings, live: SidesView, session: DemoSession): SidesView {
   const { username = "", session_ttl, session_deadline, created_at } = session;
   const absoluteTtl = Number(session_deadline) - Date.parse(created_at) / 1000;
   return {
-    ...live,
     state: "ended",
-    cookie: cookieView(settings, live.cookie.value, "ended"),
+    key: live.key,
+    cookie: { ...cookieView(settings, live.cookie.value, "ended"), attributes: [] }, // the page has them already
     news: [
       bad("Session expired.", `Nobody used it for ${session_ttl} s, so Redis deleted it`, "idle"),
       bad("Session expired.", "Its absolute timeout was reached, so Redis deleted it", "absolute"),
       bad(
         "Session ended.",
-        "Something other than a timeout ended it: another tab, another device, or redis-cli DEL. This page noticed it",
+        "Something deleted it before its time: another device, or redis-cli DEL. Noticed",
         "elsewhere",
       ),
-      bad("Session ended.", "It expired or was deleted while this page was in the background. It noticed", "unknown"),
+      bad("Session ended.", "Another tab logged out, and this browser has no cookie any more. Noticed", "tab"),
+      bad("Session lost.", "Redis was unavailable and came back without it, or somebody deleted it. Noticed", "lost"),
+      bad("Session ended.", "It expired or was deleted while this page was not watching. Noticed", "unknown"),
     ],
     username: { value: username, mistake: "" },
-    ttl: ttlView(settings, false, { value: session_ttl, mistake: "" }),
+    ttl: ttlView(settings, session_ttl, undefined),
     absoluteTtl: absoluteTtlView(settings, absoluteTtl, undefined),
     aboutRedis: ABOUT_REDIS.ended,
     fields: [],
     clocks: [],
-    devices: undefined,
-    costs: [],
   };
 }

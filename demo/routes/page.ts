@@ -62,9 +62,8 @@ export function showScript({ app, query, port }: RequestContext): Reply {
   return htmlReply(app.page.renderScript(query.get("operation"), port));
 }
 
-export function showFile({ app, path }: RequestContext): Reply {
-  const { type, content } = app.files.get(path)!;
-  return fileReply(type, content);
+export function showFile({ app, path, acceptsGzip }: RequestContext): Reply {
+  return fileReply(app.files.get(path)!, acceptsGzip);
 }
 
 export async function checkHealth({ app }: RequestContext): Promise<Reply> {

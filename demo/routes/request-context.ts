@@ -16,6 +16,7 @@ export interface RequestContext {
   /** The ID in the cookie, whether or not there is such a session; undefined without a cookie. */
   readonly sessionId: string | undefined;
   readonly wantsHtml: boolean;
+  readonly acceptsGzip: boolean;
   /** What the last form did, for the page to show once. */
   readonly flash: Flash | undefined;
   /** The port that the request came in on. */
@@ -41,6 +42,7 @@ export function createRequestContext(
     ...parsed,
     sessionId: app.sessionCookie.read(headers.cookie),
     wantsHtml: isHtml,
+    acceptsGzip: /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/.test(String(headers["accept-encoding"])),
     flash: isHtml ? app.flashCookie.read(headers.cookie) : undefined,
     port: socket.localPort,
     store,

@@ -17,7 +17,7 @@ const WRITES = new Set(["hset", "hincrby", "pexpireat", "pexpire", "expire", "pe
 const newsOf = ({ shown }: Reply) => /class="news[^>]*>(.*?)<\/p>/s.exec(shown)?.[1] ?? "";
 const count = (text: string, part: string) => text.split(part).length - 1;
 const fieldOf = ({ shown }: Reply, name: string) =>
-  new RegExp(`<input[^>]* name="${name}"[^>]*>`).exec(shown)?.[0] ?? "";
+  (shown.match(new RegExp(`<(input|button) id="[^>]* name="${name}"[^>]*>`, "g")) ?? []).join("");
 const attributesOf = (setCookie = "") => setCookie.split("; ").slice(1).toSorted();
 
 function assertCleared({ setCookies }: Reply, name = "sid") {

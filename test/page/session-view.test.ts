@@ -8,7 +8,6 @@ const SETTINGS = {
   cookieName: "sid",
   isCookieSecure: false,
   redisAddress: "localhost:6379",
-  ttl: 60,
   absoluteTtl: 1000,
 };
 const NOTHING_TYPED = { username: undefined, ttl: undefined, absoluteTtl: undefined, rounds: undefined };
@@ -43,7 +42,7 @@ function state(
     sessionId: ID,
     key: `session:${ID}`,
     session,
-    clock: { left, now: CREATED + at * 1000 },
+    clock: { left, now: CREATED + at * 1000, localNow: CREATED + at * 1000 },
     notice: undefined,
     mistake: undefined,
     typed: NOTHING_TYPED,
@@ -144,7 +143,7 @@ describe("the form", () => {
     assert.equal(largest, 60);
     assert.deepEqual(
       choices.map(({ ttl }) => ttl),
-      [10, 30, 60],
+      [15, 30, 60],
     );
   });
 
@@ -170,8 +169,8 @@ describe("the form after an end", () => {
       const session_deadline = String(CREATED / 1000 + absoluteTtl!);
       const { ended } = createSessionView(SETTINGS, { ...live, session: { ...live.session!, session_deadline } });
       assert.deepEqual(
-        [ended!.username.value, ended!.ttl.value, ended!.ttl.verb, ended!.absoluteTtl.chosen],
-        ["ada", "60", "Log in", chosen],
+        [ended!.username.value, ended!.ttl.value, ended!.ttl.text, ended!.absoluteTtl.chosen],
+        ["ada", "60", "1 min", chosen],
       );
     });
   }
@@ -182,6 +181,8 @@ const command = (roundTrip: number): LoggedCommand => ({
   operation: "peek",
   args: [],
   outcome: "done",
+  conditions: null,
+  sentAt: CREATED,
   ms: 1.234,
   roundTrip,
 });
@@ -194,7 +195,7 @@ describe("the cost", () => {
     ];
     const [cost] = createSessionView(SETTINGS, state({}, { costs })).costs;
     assert.equal(cost?.title, "POST /rotate, then GET /");
-    assert.equal(cost.roundTrips, "3 round trips to Redis");
+    assert.equal(cost.roundTrips, "3 round trips to Redis, 10 commands inside");
     assert.deepEqual(
       cost.requests.map(({ title }) => title),
       ["POST /rotate: 2 round trips to Redis", "GET /: 1 round trip to Redis"],

@@ -5,8 +5,8 @@ import { drawTimeline, formatSeconds, labelOf, Timeline } from "../../views/time
 type Event = Timeline["events"][number];
 type Observation = Exclude<Event, { kind: "end" }>;
 
-/** 160 s in 1600 pixels, so that a pixel is a tenth of a second. A picture that begins at 0 has "now" at 1200. */
-const FRAME = { now: 120_000, width: 1600, height: 115 };
+/** 250 s in 2500 pixels, so that a pixel is a tenth of a second. A picture that begins at 0 has "now" at 1200. */
+const FRAME = { now: 120_000, width: 2500, height: 115 };
 
 /** A session with an idle timeout of 100 s, whose TTL in seconds is then also its height in pixels. */
 function observe(
@@ -59,8 +59,8 @@ describe("the timeline", () => {
   });
 
   test("enters at the left edge where the part before it left off", () => {
-    const { lines } = draw([observe("start", -10, 100)]);
-    assert.deepEqual(lines[0]![0], [0, 25]);
+    const { lines } = draw([observe("start", -20, 100)]);
+    assert.deepEqual(lines[0]![0], [0, 25]); // ten seconds later, at the edge
   });
 
   test("starts a new line for a new session", () => {
@@ -78,12 +78,14 @@ describe("the timeline", () => {
 
   test("goes on into the future as it would without any use, and not after an end", () => {
     const start = observe("start", 0, 100);
-    assert.deepEqual(draw([start, observe("use", 115, 10)]).projected, [
+    const { projected, head, foot } = draw([start, observe("use", 115, 10)]);
+    assert.deepEqual(projected, [
       [
         [1200, 110],
         [1250, 115],
       ],
     ]);
+    assert.deepEqual([head, foot], [{ x: 1200, y: 110, label: "5 s" }, 1250]);
     assert.deepEqual(draw([start, { kind: "end", at: 30_000, cause: "logged out" }]).projected, []);
   });
 
@@ -104,29 +106,53 @@ describe("the timeline", () => {
     assert.deepEqual(draw([observe("start", 0, 100)]).ceilings, []);
   });
 
-  test("is scaled to the longest idle timeout in sight", () => {
+  for (const idleTimeout of [1000, 15_000, 60_000, 1_800_000, 3_153_600_000_000]) {
+    test(`is fitted to the idle timeout, so that the end is always in view: ${idleTimeout / 1000} s`, () => {
+      for (const uses of [1, 2, 5, 30]) {
+        const events = Array.from({ length: uses }, (_, index) => {
+          const at = (index * idleTimeout) / 2;
+          return { ...observe("use", at / 1000, 0), idleTimeout, expiresAt: at + idleTimeout };
+        });
+        const { foot, head, idleTimeout: level, grid } = drawTimeline(events, { ...FRAME, now: events.at(-1)!.at + 1 });
+        assert.ok(foot! > head!.x && foot! < FRAME.width, `the end is at ${foot}`);
+        assert.equal(level.y, 15);
+        assert.ok(grid.some(({ label }) => label === "now") && grid.length > 1);
+      }
+    });
+  }
+
+  test("is fitted to the newest idle timeout, and cuts off what is higher", () => {
     const short = { idleTimeout: 10_000 };
-    const { marks, idleTimeout } = draw([observe("start", 0, 100), observe("ttl", 40, 10, short)]);
+    const { marks, idleTimeout } = drawTimeline([observe("start", 0, 100), observe("ttl", 40, 10, short)], {
+      ...FRAME,
+      now: 45_000,
+    });
     assert.deepEqual(
       marks.map(({ y }) => y),
-      [15, 105],
+      [15],
     );
-    assert.deepEqual(idleTimeout, { y: 15, label: "100 s" });
+    assert.deepEqual(idleTimeout, { y: 15, label: "10 s" });
+    assert.deepEqual(draw([observe("start", 0, 60), observe("peek", 1, 250)]).marks.at(-1)!.y, 0);
   });
 
-  test("begins with what is known, shows at least 40 s, and as future at least a third of the past", () => {
-    assert.deepEqual(timesAfter(0), ["0: now", "400: +10 s", "800: +20 s", "1200: +30 s"]);
-    assert.deepEqual(timesAfter(15), ["200: −10 s", "600: now", "1000: +10 s", "1400: +20 s"]);
-    assert.deepEqual(timesAfter(30), ["0: −30 s", "400: −20 s", "800: −10 s", "1200: now"]);
-    assert.equal(timesAfter(60).indexOf("1200: now"), 6);
-    assert.deepEqual(timesAfter(600), timesAfter(120));
+  test("begins with what is known", () => {
+    assert.deepEqual(timesAfter(0).slice(0, 3), ["0: now", "100: +10 s", "200: +20 s"]);
+    assert.deepEqual(timesAfter(15).slice(0, 3), ["50: −10 s", "150: now", "250: +10 s"]);
+  });
+
+  test("stands still after an end, and counts its times from there", () => {
+    const events = [observe("start", 0, 100), { kind: "end" as const, at: 100_000, cause: "" }];
+    const at = (seconds: number) => drawTimeline(events, { ...FRAME, now: seconds * 1000 });
+    assert.deepEqual(at(1000), at(200));
+    assert.ok(at(200).grid.some(({ x, label }) => x === 1000 && label === "end"));
+    assert.ok(!at(200).grid.some(({ label }) => label === "now"));
   });
 
   test("has fewer times along its foot where it is narrow", () => {
     const { grid } = drawTimeline([observe("start", 0, 100)], { ...FRAME, width: 280 });
     assert.deepEqual(
       grid.map(({ label }) => label),
-      ["−120 s", "−90 s", "−60 s", "−30 s", "now", "+30 s"],
+      ["−2 min", "−60 s", "now", "+60 s"],
     );
   });
 
@@ -137,8 +163,8 @@ describe("the timeline", () => {
       assert.equal(marks.filter(({ event }) => event.kind === "use").length, 12);
       return marks.length - 12;
     };
-    assert.equal(drawnPeeks(1600), 108);
-    assert.equal(drawnPeeks(320), 48); // 2 pixels a second
+    assert.equal(drawnPeeks(2500), 108);
+    assert.ok(drawnPeeks(320) < 40);
   });
 
   test("has the symbol of a reset only for a use that reset the idle timeout", () => {
@@ -156,11 +182,20 @@ describe("the timeline", () => {
     ]);
   });
 
-  test("keeps two minutes, and the event before them", () => {
+  test("keeps what is in the picture and the event before it, and peeks only as far apart as can be seen", () => {
     const timeline = new Timeline();
-    for (let second = 0; second <= 600; second += 1) timeline.record(observe("peek", second, 100));
-    assert.equal(timeline.events.length, 122);
-    assert.deepEqual([timeline.events[0]!.at, timeline.events.at(-1)!.at], [479_000, 600_000]);
+    for (let second = 0; second <= 600; second += 1) timeline.record(observe("use", second, 100));
+    assert.equal(timeline.events.length, 132);
+    assert.deepEqual([timeline.events[0]!.at, timeline.events.at(-1)!.at], [469_000, 600_000]);
+    for (let ms = 0; ms < 10_000; ms += 100) timeline.record(observe("peek", 601 + ms / 1000, 99));
+    assert.equal(timeline.events.filter(({ kind }) => kind === "peek").length, 9);
+  });
+
+  test("stays small with a long timeout and a use each second", () => {
+    const timeline = new Timeline();
+    const long = { idleTimeout: 86_400_000 };
+    for (let second = 0; second <= 3000; second += 1) timeline.record(observe("use", second, 86_400, long));
+    assert.equal(timeline.events.length, 400);
   });
 
   test("names the request of each mark, and says what it did", () => {

@@ -1,0 +1,108 @@
+import type { Page } from "playwright/test";
+import { expect, field, logInButton, said, secondsLeft, test } from "./fixtures.ts";
+
+const strip = (page: Page) => page.getByRole("region", { name: "Four things to try" });
+const item = (page: Page, title: string) => strip(page).getByRole("listitem").filter({ hasText: title });
+const lit = (page: Page) => strip(page).locator("[aria-current='step']");
+
+const TITLES = ["Let it expire", "Keep it alive", "Reach the absolute timeout", "Log out during a request"] as const;
+
+test("lights one experiment at a time, and ticks each by its event, with what was learnt", async ({ page }) => {
+  await page.goto("/");
+  await expect(lit(page)).toHaveText(/^Let it expire\s*Log in for 15 s, then touch nothing[^?]*\?$/, {
+    useInnerText: true,
+  });
+  await expect(strip(page).getByRole("button", { name: /^(Log in|Race)/ })).toHaveCount(0); // the lit one has its control below
+  await logInButton(page).evaluate((button) => button.setAttribute("value", "2"));
+  await logInButton(page).click();
+  await expect(lit(page)).toContainText("Now touch nothing.", { useInnerText: true });
+  await expect(item(page, TITLES[0]).getByText("it was deleted by Redis")).toBeVisible();
+  await expect(lit(page)).toContainText(TITLES[1], { useInnerText: true });
+
+  await logInButton(page).evaluate((button) => button.setAttribute("value", "60"));
+  await logInButton(page).click();
+  await expect(lit(page)).toContainText("count a page view", { useInnerText: true });
+  await expect(async () => {
+    await page.getByRole("button", { name: "Count a page view" }).click();
+    await expect(lit(page)).toContainText(TITLES[2], { timeout: 1000, useInnerText: true });
+  }).toPass();
+  await expect(item(page, TITLES[1]).getByText("Each use resets the idle timeout")).toBeVisible();
+
+  const short = lit(page).getByRole("button", { name: "Log in for 30 s in all" });
+  await short.evaluate((button) => button.setAttribute("value", "16"));
+  await short.click();
+  await expect(lit(page)).toContainText("read it each second", { useInnerText: true });
+  await page.getByRole("switch").check();
+  await expect(lit(page)).toContainText("Watch the absolute timeout fall.", { useInnerText: true });
+  await expect(item(page, TITLES[2]).getByText("it ended all the same")).toBeVisible();
+  await expect(said(page, "Its absolute timeout was reached")).toBeVisible();
+
+  await lit(page).getByRole("button", { name: "Race 100 log-outs" }).click();
+  await expect(item(page, TITLES[3]).getByText("Only a write that checks in the same step")).toBeVisible();
+  await expect(lit(page)).toHaveCount(0);
+  await expect(page.locator("#race-results .verdict").first()).toBeInViewport();
+});
+
+test("ticks what the visitor did elsewhere on the page, and keeps the name of who is logged in", async ({
+  page,
+  context,
+  redis,
+  start,
+}) => {
+  await start(page, { username: "Ada", ttl: 30 });
+  await redis.expire(context, 20);
+  await expect.poll(() => secondsLeft(page)).toBeLessThan(21);
+  const tab = await context.newPage();
+  await tab.goto("/"); // a use in another tab
+  await expect(item(page, TITLES[1]).getByText("Each use resets the idle timeout")).toBeVisible();
+  for (const step of ["User logs in", "Request reads", "User logs out", "Request writes"]) {
+    await page.getByRole("button", { name: step }).click();
+  }
+  await expect(item(page, TITLES[3]).getByText("Only a write that checks in the same step")).toBeVisible();
+  await expect(lit(page)).toContainText("Now touch nothing.", { useInnerText: true });
+  await redis.expire(context, 1);
+  await expect(lit(page)).toContainText(TITLES[2], { useInnerText: true });
+  await lit(page).getByRole("button").click();
+  await expect(field(page, "username")).toHaveText("Ada");
+});
+
+test("ticks nothing when the session was deleted before its time", async ({ page, context, redis, start }) => {
+  await start(page);
+  await redis.remove(context);
+  await expect(said(page, "Session ended.")).toBeVisible();
+  await expect(strip(page).locator(".done")).toHaveCount(0);
+});
+
+test("can be closed, which this browser alone remembers, and opened again", async ({ page, context, start }) => {
+  await start(page);
+  await strip(page).getByRole("button", { name: "Close the four experiments" }).click();
+  await expect(strip(page)).toBeHidden();
+  await expect(page.getByRole("button", { name: "Four experiments" })).toBeFocused();
+  await page.reload();
+  await expect(field(page, "username")).toHaveText("andrew");
+  await expect(strip(page)).toBeHidden();
+  expect((await context.cookies()).map(({ name }) => name)).toEqual(["sid"]);
+  await page.getByRole("button", { name: "Four experiments" }).click();
+  await expect(lit(page)).toContainText(TITLES[0], { useInnerText: true });
+});
+
+test("takes nothing stored for granted", async ({ page }) => {
+  for (const stored of ["null", "[]", "{", '{"done":{"length":9},"isClosed":"no"}', '{"done":["use","x",1]}']) {
+    await page.addInitScript((text) => localStorage.setItem("experiments", text), stored);
+    await page.goto("/");
+    await expect(lit(page)).toContainText(TITLES[0], { useInnerText: true });
+  }
+});
+
+test.describe("without JavaScript", () => {
+  test.use({ javaScriptEnabled: false });
+
+  test("is a list of four things to try, each with its control", async ({ page }) => {
+    await page.goto("/");
+    for (const title of TITLES) await expect(item(page, title).locator(".how").first()).toBeVisible();
+    await expect(strip(page).getByRole("button")).toHaveText(["Log in for 30 s in all", "Race 100 log-outs"]);
+    await item(page, TITLES[2]).getByRole("button").click();
+    await expect(field(page, "session_ttl")).toHaveText("15");
+    await expect(field(page, "username")).toHaveText("Guest");
+  });
+});
