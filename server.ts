@@ -6,7 +6,7 @@ import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { createApp } from "./demo/app.ts";
 import { createHttpServer } from "./demo/http/http-server.ts";
-import { parseOptions, usage } from "./demo/process/options.ts";
+import { parseOptions } from "./demo/process/options.ts";
 import { openRedis } from "./demo/process/open-redis.ts";
 import { StartError } from "./demo/process/start-error.ts";
 import { createStopSignal } from "./demo/process/stop-signal.ts";
@@ -17,7 +17,6 @@ const KEEP_IDLE_MS = 500; // when the server stops, idle connections stay open f
 const DRAIN_LIMIT_MS = 3000; // when the server stops, connections that are still open after this time are closed
 
 async function run(args: string[], stopping: AbortSignal): Promise<void> {
-  if (args.includes("--help")) return console.log(await usage());
   const { port, host, secureCookie, absoluteTtl, hashIds, redis: target } = parseOptions(args, process.env);
   stopping.addEventListener("abort", exitAtOnce);
   const redis = await openRedis(target);

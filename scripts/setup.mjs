@@ -31,6 +31,8 @@ void setUp();
 
 async function setUp() {
   if (!arePackagesInstalled()) installPackages();
+  // `npm start` uses exec, so that a signal to npm reaches the server and not a shell. The shell of Windows has no exec.
+  if (process.platform === "win32") writeFileSync("node_modules/.bin/exec.cmd", "@%*\r\n");
   if (needsOnlyPackages) return;
   if (!(await isRedisThere())) await provideRedis();
   if (isForTests) await provideBrowser();

@@ -4,8 +4,6 @@ const CHECK_EVERY_MS = 300;
 const NPM_AGENT = /^npm\//; // yarn, pnpm and bun set `npm_config_user_agent` too
 const NPM_EVENTS = new Set(["start", "dev", "npx"]); // the scripts of package.json that start the server, and npx
 const NPM_COMMAND = /(^|[/\s])np[mx](-cli\.js)?(\s|$)/;
-/** If npm has ended: tsx, a shell, the process that adopts orphans of this user, and process 1. */
-const MAX_ORPHAN_ANCESTORS = 4;
 
 /**
  * If npm, npx or tsx started this process, calls `onGone` when one of them has ended. They do not pass on every signal:
@@ -13,9 +11,8 @@ const MAX_ORPHAN_ANCESTORS = 4;
  * server would run on and keep its port. (No effect on Windows, where a process keeps the ID of a parent that ended.)
  */
 export function watchParents(onGone: () => void): void {
-  const parents = findParents();
-  if (parents === undefined) return;
-  const [parent, ...others] = parents;
+  const [parent, ...others] = findParents();
+  if (parent === undefined) return;
   const timer = setInterval(() => {
     if (process.ppid === parent && others.every(isAlive)) return;
     clearInterval(timer);
@@ -25,41 +22,31 @@ export function watchParents(onGone: () => void): void {
 }
 
 /**
- * The parent and, if npm started this process, every process up to npm. Undefined if it was started in another way; empty
- * if npm or tsx has already ended.
+ * The parent and, if npm started this process, every process up to npm. Empty if this process was started in another way.
+ * A parent that has ended before this is called is not noticed.
  */
-function findParents(): number[] | undefined {
+function findParents(): number[] {
   const isStartedByTsx = process.execArgv.some((option) => option.endsWith("preflight.cjs")); // tsx adds this option
   const isStartedByNpm =
     NPM_AGENT.test(process.env["npm_config_user_agent"] ?? "") &&
     NPM_EVENTS.has(process.env["npm_lifecycle_event"] ?? "");
-  if (!isStartedByTsx && !isStartedByNpm) return undefined;
-  const ancestors = findAncestors();
-  if (ancestors === undefined) return [process.ppid];
-  if (!isStartedByNpm) return ancestors[0]?.command.includes("tsx") ? [process.ppid] : [];
-  const npm = ancestors.findIndex(({ command }) => NPM_COMMAND.test(command));
-  if (npm >= 0) return ancestors.slice(0, npm + 1).map(({ pid }) => pid);
-  return ancestors.length <= MAX_ORPHAN_ANCESTORS ? [] : [process.ppid];
+  if (isStartedByNpm) return findProcessesUpToNpm() ?? [process.ppid];
+  return isStartedByTsx ? [process.ppid] : [];
 }
 
-interface Ancestor {
-  pid: number;
-  command: string;
-}
-
-/** From the parent up to process 1. Undefined where there is no `ps`. */
-function findAncestors(): Ancestor[] | undefined {
+/** From the parent up to npm. Undefined if there is no npm among them, or no `ps`. */
+function findProcessesUpToNpm(): number[] | undefined {
   const { stdout } = spawnSync("ps", ["-A", "-o", "pid=,ppid=,args="], { encoding: "utf8" });
   const lines = Array.from((stdout ?? "").matchAll(/^ *(\d+) +(\d+) +(.*)$/gm));
-  if (lines.length === 0) return undefined;
   const processes = new Map(lines.map(([, pid, parent, command = ""]) => [Number(pid), { parent, command }]));
-  const ancestors: Ancestor[] = [];
-  for (let pid = process.ppid; pid > 0;) {
-    const { parent, command } = processes.get(pid) ?? { parent: 0, command: "" };
-    ancestors.push({ pid, command });
-    pid = Number(parent);
+  const found: number[] = [];
+  let pid = process.ppid;
+  for (let next = processes.get(pid); next !== undefined; next = processes.get(pid)) {
+    found.push(pid);
+    if (NPM_COMMAND.test(next.command)) return found;
+    pid = Number(next.parent);
   }
-  return ancestors;
+  return undefined;
 }
 
 function isAlive(pid: number): boolean {

@@ -1,12 +1,13 @@
 import { HttpError } from "../http/http-error.ts";
+import { parseWholeNumber } from "../whole-number.ts";
 import { DEFAULT_ROUNDS, MAX_ROUNDS } from "../race-lab/race-lab.ts";
 
 const MAX_USERNAME = 40; // code points
 
 /** The TTL in seconds. If there are several, the last one counts: a button that sets a TTL comes after the text field. */
 export function ttlIn(form: URLSearchParams, maxTtl: number): number {
-  const ttl = wholeNumberIn(lastIn(form, "ttl"));
-  if (ttl < 1) throw new HttpError(400, "TTL must be a whole number greater than 0.", { field: "ttl" });
+  const ttl = parseWholeNumber(lastIn(form, "ttl") ?? "");
+  if (!(ttl >= 1)) throw new HttpError(400, "TTL must be a whole number greater than 0.", { field: "ttl" });
   if (ttl > maxTtl) throw new HttpError(400, `TTL must be at most ${maxTtl} seconds.`, { field: "ttl" });
   return ttl;
 }
@@ -15,7 +16,7 @@ export function ttlIn(form: URLSearchParams, maxTtl: number): number {
 export function absoluteTtlIn(form: URLSearchParams, serverAbsoluteTtl: number): number {
   const text = form.get("absolute_ttl");
   if (text === null) return serverAbsoluteTtl;
-  const absoluteTtl = wholeNumberIn(text);
+  const absoluteTtl = parseWholeNumber(text);
   if (absoluteTtl >= 1 && absoluteTtl <= serverAbsoluteTtl) return absoluteTtl;
   const sentence = `The absolute timeout must be a whole number of seconds from 1 to ${serverAbsoluteTtl}.`;
   throw new HttpError(400, sentence, { field: "absolute_ttl" });
@@ -23,15 +24,12 @@ export function absoluteTtlIn(form: URLSearchParams, serverAbsoluteTtl: number):
 
 /** The number of rounds of a race. */
 export function roundsIn(form: URLSearchParams): number {
-  const rounds = wholeNumberIn(form.get("rounds") ?? String(DEFAULT_ROUNDS));
+  const rounds = parseWholeNumber(form.get("rounds") ?? String(DEFAULT_ROUNDS));
   if (rounds >= 1 && rounds <= MAX_ROUNDS) return rounds;
   throw new HttpError(400, `The rounds must be a whole number from 1 to ${MAX_ROUNDS}.`, { field: "rounds" });
 }
 
 export const lastIn = (form: URLSearchParams, field: string) => form.getAll(field).at(-1);
-
-/** Takes digits only, while `Number` also takes `1e3` and `0x10`. Returns 0 for anything else. */
-const wholeNumberIn = (text = "") => (/^\d+$/.test(text) ? Number(text) : 0);
 
 export function usernameIn(form: URLSearchParams): string {
   const username = form.get("username")?.trim() || "Guest";

@@ -35,9 +35,9 @@ export async function logIn(context: RequestContext): Promise<Reply> {
   const options = { user: username, ttl, absoluteTtl };
   const id = await store.createSession({ username, page_views: 1 }, options).catch(throwLogInError);
   await store.deleteSession(sessionId);
-  return sessionReply(context, "started", id, await readForJson(context, id), {
-    headers: [setSessionCookie(context, id)],
-  });
+  const session = await readForJson(context, id);
+  if (session === null) throw endedMeanwhile();
+  return sessionReply(context, "started", id, session, { headers: [setSessionCookie(context, id)] });
 }
 
 export async function increment(context: RequestContext): Promise<Reply> {
@@ -106,9 +106,10 @@ const toJson = (session_id: string, session: DemoSession) => ({
 });
 
 function throwLogInError(error: unknown): never {
-  if (!(error instanceof SessionRevokedError)) throw error;
-  throw new HttpError(409, "Your sessions were ended while you logged in. Log in again.");
+  throw error instanceof SessionRevokedError ? endedMeanwhile() : error;
 }
+
+const endedMeanwhile = () => new HttpError(409, "Your sessions were ended while you logged in. Log in again.");
 
 /** Another program wrote text to `page_views`, or the largest number that it can hold. */
 function throwIncrementError(error: unknown): never {

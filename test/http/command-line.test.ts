@@ -62,7 +62,6 @@ describe("starting", AT_ONCE, () => {
 
   for (const [listensOn, shown] of [
     ["::1", "[::1]"],
-    ["[::1]", "[::1]"],
     ["::", "localhost"],
     ["0.0.0.0", "localhost"],
     ["localhost", "localhost"],

@@ -99,10 +99,7 @@ describe("a cookie that is none of ours", () => {
     ["commands that are no list", (flash) => ({ ...flash, commands: { length: 1 } })],
     ["a command that is null", (flash) => ({ ...flash, commands: [null] })],
     ["a command with a time that is text", (flash) => ({ ...flash, commands: [{ ...flash.commands[0], ms: "1" }] })],
-    [
-      "a command without conditions",
-      (flash) => ({ ...flash, commands: [{ ...flash.commands[0], conditions: undefined }] }),
-    ],
+    ["a command without arguments", (flash) => ({ ...flash, commands: [{ ...flash.commands[0], args: undefined }] })],
     [
       "a race with calls that are no list",
       (flash) => ({ ...flash, race: raceWithCalls({ call: "x", reply: "x", held: "x" }) }),

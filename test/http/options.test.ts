@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
-import { type Options, parseOptions, usage } from "../../demo/process/options.ts";
+import { after, describe, test } from "node:test";
+import { type Options, parseOptions } from "../../demo/process/options.ts";
 import type { RedisTarget } from "../../redis-connection/index.ts";
 import { StartError } from "../../demo/process/start-error.ts";
+import { spawnServer } from "../demo-process.ts";
 
 type Environment = Record<string, string>;
 
@@ -52,7 +53,6 @@ describe("the options", () => {
     ["--host 127.0.0.2", { HOST: "127.0.0.3" }, { host: "127.0.0.2" }],
     ["", { HOST: "0.0.0.0" }, { host: "0.0.0.0" }],
     ["--host ::1", {}, { host: "::1" }],
-    ["--host [::1]", {}, { host: "::1" }],
     ["--host fe80::1%eth0", {}, { host: "fe80::1%eth0" }],
     ["--absolute-ttl 20", { ABSOLUTE_TTL: "21" }, { absoluteTtl: 20 }],
     ["", { ABSOLUTE_TTL: "3153600000" }, { absoluteTtl: 3_153_600_000 }],
@@ -84,7 +84,6 @@ describe("the Redis that is named", () => {
     ["--redis-host 10.0.0.5", {}, { host: "10.0.0.5" }],
     ["--redis-port 7001", {}, { port: 7001 }],
     ["--redis-host redis_1.internal --redis-port 1", {}, { host: "redis_1.internal", port: 1 }],
-    ["--redis-host [::1]", {}, { host: "::1" }],
     ["--redis-host fe80::1%eth0", {}, { host: "fe80::1%eth0" }],
     ["", { REDIS_HOST: "redis", REDIS_PORT: "7001" }, { host: "redis", port: 7001 }],
     ["", { REDIS_URL: "redis://redis" }, { host: "redis" }],
@@ -121,47 +120,50 @@ describe("the Redis that is named", () => {
 });
 
 describe("a mistake", () => {
+  const UNKNOWN = /^The command line has an unknown option or word; see --help\.$/;
+  const MASTER_NAME = /^--redis-sentinel .*must be the name of a master/;
   const WHOLE = /must be a whole number from/;
   const HOST = /must be a host name or an IP address/;
   const URL_LIKE = /must be like redis:\/\/user:password@host:port\/db/;
   const mistakes: [line: string, rule: RegExp, environment?: Environment][] = [
-    ["--nonsense", /no option --nonsense/],
-    ["--no-host", /no option --no-host/],
-    ["--no-secure-cookie", /no option --no-secure-cookie/],
-    ["--redisHost s3cret", /no option of that name/],
-    ["--constructor s3cret", /cannot be understood/],
-    ["-as3cret", /no option of that name/],
-    ["--s3cret", /no option of that name/],
-    ["redis://:s3cret@localhost", /word that belongs to no option/],
-    ["--port 0 s3cret", /word that belongs to no option/],
-    ["--host 127.0.0.1 --host 127.0.0.2", /--host must be given only once/],
-    ["--redis-url redis://:s3cret@a --redis-url redis://:s3cret@b", /--redis-url must be given only once/],
-    ["--secure-cookie --secure-cookie", /--secure-cookie must be given only once/],
-    ["--host", /--host needs a value/],
-    ["--port --hash-ids", /--port needs a value/],
+    ["--nonsense", UNKNOWN],
+    ["--no-host", UNKNOWN],
+    ["--no-secure-cookie", UNKNOWN],
+    ["--redisHost s3cret", UNKNOWN],
+    ["--constructor s3cret", UNKNOWN],
+    ["-as3cret", UNKNOWN],
+    ["--s3cret", UNKNOWN],
+    ["redis://:s3cret@localhost", UNKNOWN],
+    ["--port 0 s3cret", UNKNOWN],
+    ["--host 127.0.0.1 --host 127.0.0.2", /^--host \(HOST\) must be given only once/],
+    ["--redis-url redis://:s3cret@a --redis-url redis://:s3cret@b", /^--redis-url .*must be given only once/],
+    ["--secure-cookie --secure-cookie", /^--secure-cookie .*must be given only once/],
+    ["--host", /^Not enough arguments following: host/],
+    ["--port --hash-ids", /^Not enough arguments following: port/],
     ["--port abc", WHOLE],
-    ["--port 70000", /--port must be .* 65535; got "70000"/],
+    ["--port 70000", /^--port \(PORT\) must be .* 65535, not "70000"/],
     ["--port -1", WHOLE],
     ["--port 1e3", WHOLE],
     ["--port 0x50", WHOLE],
     ["--port 80.5", WHOLE],
     ["--port=", WHOLE],
-    ["", /^PORT must be a whole number from 0 to 65535; got "abc"/, { PORT: "abc" }],
-    ["--host", /needs a value/],
+    ["", /^--port \(PORT\) must be a whole number from 0 to 65535, not "abc"/, { PORT: "abc" }],
     ["--host my/host", HOST],
     ["--host ''", HOST],
     ["", HOST, { HOST: "my host" }],
     ["--absolute-ttl 0", WHOLE],
     ["--absolute-ttl 3153600001", WHOLE],
-    ["--secure-cookie=maybe", /--secure-cookie must be true or false/],
-    ["", /^SECURE_COOKIE must be true or false; got "ture"/, { SECURE_COOKIE: "ture" }],
-    ["", /^HASH_IDS must be true or false/, { HASH_IDS: "2" }],
+    ["--secure-cookie=maybe", /^--secure-cookie .*must be true or false/],
+    ["", /SECURE_COOKIE\) must be true or false, not "ture"/, { SECURE_COOKIE: "ture" }],
+    ["", /HASH_IDS\) must be true or false/, { HASH_IDS: "2" }],
     ["--redis-port 0", WHOLE],
     ["--redis-port 70000", WHOLE],
     ["--redis-port s3cret", WHOLE],
-    ["", /^REDIS_PORT must be a whole number/, { REDIS_PORT: "abc" }],
+    ["", /REDIS_PORT\) must be a whole number/, { REDIS_PORT: "abc" }],
     ["", WHOLE, { REDIS_PORT: "tcp://10.0.0.1:6379" }],
     ["--redis-host ''", HOST],
+    ["--host [::1]", HOST],
+    ["--redis-host [::1]", HOST],
     ["--redis-host localhost:6380", HOST],
     ["--redis-host localhost/3", HOST],
     ["--redis-host :s3cret@localhost", HOST],
@@ -181,15 +183,15 @@ describe("a mistake", () => {
     ["--redis-url redis://user:1?s3cret@localhost", URL_LIKE],
     ["--redis-url redis://user#s3cret@localhost", URL_LIKE],
     ["--redis-url redis://:s3cret@my%20host", URL_LIKE],
-    ["", /^REDIS_URL must be like/, { REDIS_URL: "redis://:s3cret%@localhost" }],
-    ["--redis-url redis://:s3cret@a --redis-host b", /--redis-url takes the place of host and port/],
-    ["", /^REDIS_URL takes the place of host and port/, { REDIS_URL: "redis://:s3cret@a", REDIS_PORT: "1" }],
+    ["", /REDIS_URL\) must be like/, { REDIS_URL: "redis://:s3cret%@localhost" }],
+    ["--redis-url redis://:s3cret@a --redis-host b", /redis-url and redis-host are mutually exclusive/],
+    ["", /redis-url and redis-port are mutually exclusive/, { REDIS_URL: "redis://:s3cret@a", REDIS_PORT: "1" }],
     ["--redis-cluster --redis-url redis://:s3cret@a/1", /--redis-url must be without a database/],
-    ["--redis-cluster --redis-sentinel m", /--redis-cluster and --redis-sentinel exclude each other/],
-    ["", /REDIS_CLUSTER and REDIS_SENTINEL exclude/, { REDIS_CLUSTER: "1", REDIS_SENTINEL: "m" }],
-    ["--redis-sentinel", /--redis-sentinel needs a value/],
-    ["--redis-sentinel ''", /--redis-sentinel must be the name of a master/],
-    ["--redis-sentinel redis://:s3cret@a", /--redis-sentinel must be the name of a master/],
+    ["--redis-cluster --redis-sentinel m", /redis-cluster and redis-sentinel are mutually exclusive/],
+    ["", /redis-cluster and redis-sentinel are mutually exclusive/, { REDIS_CLUSTER: "1", REDIS_SENTINEL: "m" }],
+    ["--redis-sentinel", /^Not enough arguments following: redis-sentinel/],
+    ["--redis-sentinel ''", MASTER_NAME],
+    ["--redis-sentinel redis://:s3cret@a", MASTER_NAME],
   ];
   for (const [line, rule, environment = {}] of mistakes) {
     test(`is refused in one line without a secret: ${titleOf(line, environment)}`, () => {
@@ -206,7 +208,8 @@ describe("a mistake", () => {
   }
 });
 
-describe("--help", () => {
+describe("--help", async () => {
+  const { stdout } = await spawnServer({ after }, ["--help"]).end();
   const options: [option: string, variable: string, says: RegExp][] = [
     ["--port", "PORT", /port.*8080/i],
     ["--host", "HOST", /127\.0\.0\.1/],
@@ -220,8 +223,8 @@ describe("--help", () => {
     ["--hash-ids", "HASH_IDS", /sha-256.*default: off/i],
   ];
   for (const [option, variable, says] of options) {
-    test(`names ${option} and ${variable}, with unit and default`, async () => {
-      const parts = (await usage()).replaceAll(/\s+/g, " ").split(/ (?=--)/);
+    test(`names ${option} and ${variable}, with unit and default`, () => {
+      const parts = stdout.replaceAll(/\s+/g, " ").split(/ (?=--)/);
       const [about = "", ...more] = parts.filter((part) => part.startsWith(`${option} `));
       assert.deepEqual(more, []);
       assert.match(about, new RegExp(`\\[${variable}\\]`));
