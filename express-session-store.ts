@@ -224,10 +224,15 @@ interface OwnSession {
   copiedFrom: string | undefined;
 }
 
-/** The first lines of a script on a session of this store. A key of another type is no session. */
+/** The first lines of a script on a session of this store. A key of another type is no session: "create" replaces it. */
 const FIND_SESSION = `
 local values = redis.pcall("HMGET", KEYS[1], "session_deadline", "copied_from")
-if values.err then return values.err:find("^WRONGTYPE") == nil and values end
+if values.err then
+  if not values.err:find("^WRONGTYPE") then return values end
+  if ARGV[3] ~= "create" then return false end
+  redis.call("DEL", KEYS[1])
+  values = {}
+end
 local deadline, copied_from = values[1], values[2]
 `;
 
@@ -547,7 +552,6 @@ class TakenOverSessions implements Sessions {
 
   async save(id: string, sessionData: SessionData, mayCreate: boolean, limit: TimeLimit): Promise<void> {
     if ((await this.#own.update(id, sessionData, limit)) || !mayCreate) return;
-    await this.#own.removeMark(id, limit);
     await this.#own.createWithId(id, sessionData, limit);
     await this.#old.delete(id, limit);
   }

@@ -7,9 +7,12 @@ import { after, describe, test } from "node:test";
 import { RedisStore } from "connect-redis";
 import express from "express";
 import session, { type CookieOptions, type Store } from "express-session";
+import { createClient } from "redis";
 import { ExpressSessionStore, type ExpressSessionStoreOptions } from "../../express-session-store.ts";
 import { Browser } from "../browser.ts";
+import { PASSWORD, RULES, TO_SCAN, USER, WHILE_MOVING } from "../redis-acl.ts";
 import { openRedis } from "../redis-connection.ts";
+import { spawnRedis } from "../redis-process.ts";
 import { keysLike, newPrefix, NO_HURRY } from "../store-under-test.ts";
 import { forEverySchedule, randomFrom, runInterleaved, type Schedule, type Work } from "../users/scheduler.ts";
 
@@ -264,6 +267,26 @@ describe("in both steps", () => {
       await takingOver().set("a", sessionWith(1));
       const ttl = await redis.ttl((await newKeys())[0]!);
       assert.ok(ttl > expected - 60 && ttl <= expected, String(ttl));
+    }
+  });
+
+  test("the rights in redis-acl.txt are enough", async (t) => {
+    const server = await spawnRedis(t);
+    const rules = [...RULES, ...TO_SCAN, ...WHILE_MOVING];
+    await server.send("ACL", "SETUSER", USER, "on", `>${PASSWORD}`, ...rules);
+    const client = createClient({ username: USER, password: PASSWORD, socket: { port: server.port } });
+    await client.on("error", () => {}).connect();
+    t.after(() => client.destroy());
+    for (const options of [{ sharePrefix: "sess:" }, { takeOverPrefix: "sess:" }, {}]) {
+      const store = new ExpressSessionStore({ redis: client, ...NO_HURRY, ...options });
+      await server.send("SET", "sess:a", JSON.stringify(sessionWith(1)), "EX", "60");
+      await store.get("a");
+      for (const id of ["a", "b"]) await store.set(id, sessionWith(2));
+      await store.touch("a", sessionWith(2));
+      assert.equal(await store.length(), 2);
+      await store.destroy("a");
+      assert.deepEqual(Object.keys(await store.all()), ["b"]);
+      await store.clear();
     }
   });
 

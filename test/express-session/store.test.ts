@@ -7,6 +7,7 @@ import express, { type RequestHandler } from "express";
 import session from "express-session";
 import { createClient, createClientPool, createSentinel } from "redis";
 import { ExpressSessionStore, type ExpressSessionStoreOptions } from "../../express-session-store.ts";
+import { connectRedis } from "../../redis-connection/index.ts";
 import { RedisUnavailableError } from "../../session-store.ts";
 import { Browser } from "../browser.ts";
 import { openRedis } from "../redis-connection.ts";
@@ -261,6 +262,8 @@ describe("the store of express-session", () => {
     assert.equal(await get("another type"), undefined);
     assert.equal(await length(), 0);
     assert.equal(await redis.get(key), "text");
+    await set("another type", data);
+    assert.deepEqual(await get("another type"), data);
   });
 
   test("with hashIds, Redis holds no ID", async () => {
@@ -339,13 +342,17 @@ describe("the store of express-session", () => {
     }
   });
 
-  test("all, length and clear accept a pool, and reject a client that cannot scan", { skip: isCluster }, async () => {
+  test("all, length and clear accept a pool and connectRedis, and reject a client that cannot scan", async () => {
     const pool = createClientPool({ socket: { host, port } });
-    await pool.connect();
-    const { set, length } = openStore({ redis: pool });
-    await set("a", { cookie: COOKIE });
-    assert.equal(await length(), 1);
-    await pool.close();
+    const openPool = async () => (await pool.connect()) as never;
+    const target = { host: "127.0.0.1", port, cluster: isCluster };
+    for (const open of [() => connectRedis(target), ...(isCluster ? [] : [openPool])]) {
+      const client = await open();
+      const { set, length } = openStore({ redis: client });
+      await Promise.all(Array.from({ length: 10 }, async (_, i) => set(String(i), { cookie: COOKIE })));
+      assert.equal(await length(), 10);
+      await client.close();
+    }
     const { evalSha, eval: evaluate } = redis;
     await assert.rejects(openStore({ redis: { evalSha, eval: evaluate } }).length(), {
       name: "TypeError",
