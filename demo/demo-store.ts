@@ -8,6 +8,8 @@ export interface ListedSession {
   handle: string;
   /** Whether it is the session of the request. */
   current: boolean;
+  /** The browser that it was started in. */
+  device: string;
   created_at: string;
   last_accessed_at: string;
   /** Seconds left. */
@@ -68,6 +70,7 @@ export class DemoStore extends UserSessions {
     return (await this.listSessions(user, { limit })).map(({ handle, session }) => ({
       handle,
       current: handle === current,
+      device: session["device"] ?? "Unknown device", // another program may have created it
       created_at: session.created_at,
       last_accessed_at: session.last_accessed_at,
       ttl: Number(session.ttl),

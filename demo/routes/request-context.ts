@@ -16,6 +16,7 @@ export interface RequestContext {
   /** The ID in the cookie, whether or not there is such a session; undefined without a cookie. */
   readonly sessionId: string | undefined;
   readonly wantsHtml: boolean;
+  readonly userAgent: string | undefined;
   readonly acceptsGzip: boolean;
   /** What the last form did, for the page to show once. */
   readonly flash: Flash | undefined;
@@ -42,6 +43,7 @@ export function createRequestContext(
     ...parsed,
     sessionId: app.sessionCookie.read(headers.cookie),
     wantsHtml: isHtml,
+    userAgent: headers["user-agent"],
     acceptsGzip: /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/.test(String(headers["accept-encoding"])),
     flash: isHtml ? app.flashCookie.read(headers.cookie) : undefined,
     port: socket.localPort,

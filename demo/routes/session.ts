@@ -4,6 +4,7 @@
  */
 import { SessionRevokedError } from "../../user-sessions.ts";
 import type { DemoSession } from "../demo-store.ts";
+import { deviceOf } from "../device.ts";
 import type { Header } from "../http/headers.ts";
 import { HttpError } from "../http/http-error.ts";
 import { jsonReply, type Reply } from "../http/reply.ts";
@@ -28,12 +29,13 @@ export async function showSession(context: RequestContext): Promise<Reply> {
 
 /** Creates the new session, and then deletes the one that the browser had before. */
 export async function logIn(context: RequestContext): Promise<Reply> {
-  const { app, store, form, sessionId } = context;
+  const { app, store, form, sessionId, userAgent } = context;
   const username = usernameIn(form);
   const absoluteTtl = absoluteTtlIn(form, app.absoluteTtl);
   const ttl = form.has("ttl") ? ttlIn(form, absoluteTtl) : Math.min(app.ttl, absoluteTtl);
   const options = { user: username, ttl, absoluteTtl };
-  const id = await store.createSession({ username, page_views: 1 }, options).catch(throwLogInError);
+  const data = { username, page_views: 1, device: deviceOf(userAgent) };
+  const id = await store.createSession(data, options).catch(throwLogInError);
   await store.deleteSession(sessionId);
   const session = await readForJson(context, id);
   if (session === null) throw endedMeanwhile();

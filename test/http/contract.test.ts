@@ -45,6 +45,7 @@ describe("POST /login", () => {
       session: {
         username: "andrew",
         page_views: "1",
+        device: "Unknown device",
         session_ttl: "15",
         created_at,
         last_accessed_at: created_at,

@@ -12,6 +12,7 @@ const SOME_HANDLE = "A".repeat(43);
 interface Device {
   handle: string;
   current: boolean;
+  device: string;
   created_at: string;
   last_accessed_at: string;
   ttl: number;
@@ -35,10 +36,25 @@ describe("GET /sessions", () => {
     assert.deepEqual(new Set(byHandle.keys()), new Set([handleOf(phone.id), handleOf(laptop.id)]));
     const { created_at, last_accessed_at } = await redis.hGetAll(phone.key);
     const { ttl, ...listed } = byHandle.get(handleOf(phone.id))!;
-    assert.deepEqual(listed, { handle: handleOf(phone.id), current: true, created_at, last_accessed_at });
+    const expected = { handle: handleOf(phone.id), current: true, device: "Unknown device" };
+    assert.deepEqual(listed, { ...expected, created_at, last_accessed_at });
     assert.ok(ttl > 0 && ttl <= 30, String(ttl));
     assert.equal(byHandle.get(handleOf(laptop.id))!.current, false);
     for (const { id } of [phone, laptop]) assert.ok(!reply.text.includes(id));
+  });
+
+  test("names the browser that each session was started in", async () => {
+    const { newBrowser } = await openApp();
+    const browser = newBrowser();
+    for (const [userAgent, device] of [
+      ["Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0", "Firefox on Linux"],
+      ["curl/8.14.1", "Unknown device"],
+      ["x".repeat(10_000), "Unknown device"],
+      ["", "Unknown device"],
+    ] as const) {
+      await browser.post("/login", {}, { "user-agent": userAgent });
+      assert.equal(devicesIn(await browser.get("/sessions"))[0]?.device, device);
+    }
   });
 
   test("is empty where another program has written a user that the store cannot have", async () => {
