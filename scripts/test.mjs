@@ -59,7 +59,10 @@ async function runTests() {
     await runNodeTests(testsIn(...STORE_TESTS));
     delete process.env["REDIS_PROGRAM"];
   }
-  if (values.scale || paths.length > 0) await runNodeTests(scaleTests, { concurrency: 1 });
+  if (values.scale || paths.length > 0) {
+    if (scaleTests.includes("test/scale/next.test.ts")) prepareNext();
+    await runNodeTests(scaleTests, { concurrency: 1 });
+  }
   if (values.scale) await runNodeTests(testsIn(...CLUSTER_TESTS), { server: "cluster", concurrency: 1 });
   runPageTests(pageTests);
 }
@@ -70,6 +73,16 @@ function findTests(root, extension) {
     .filter((name) => name.endsWith(extension))
     .map((name) => `${root}/${name}`)
     .filter((file) => paths.length === 0 || paths.some((path) => !relative(path, file).startsWith("..")));
+}
+
+/** Has a tsconfig.json and packages of its own. `next build` checks its types. */
+function prepareNext() {
+  for (const args of [
+    ["ci", "--no-audit", "--no-fund"],
+    ["run", "build"],
+  ]) {
+    execFileSync("npm", args, { cwd: "examples/next", stdio: "inherit", shell: process.platform === "win32" });
+  }
 }
 
 /** Compiles everything, and runs what is compiled: through tsx, each start of a process takes twice the CPU time. */

@@ -80,7 +80,7 @@ export function spawnProgram(
 }
 
 function commandOf(file: string): string[] {
-  if (file.endsWith(".js")) return [file];
+  if (!file.endsWith("ts")) return [file];
   if (COMPILED === undefined || isAbsolute(file)) return ["--import", "tsx", file];
   return [join(COMPILED, file.replace(/\.ts$/, ".js"))];
 }

@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { Browser, type Reply } from "../browser.ts";
+
+/** What the page of the Next example shows. */
+export interface NextPage {
+  status: number;
+  username: string | undefined;
+  cartItems: number;
+  devices: string[];
+  alert: string | undefined;
+}
+
+/** A browser without JavaScript, for the forms of the Next example. */
+export class NextBrowser extends Browser {
+  async open(): Promise<NextPage> {
+    return readPage(await this.get("/"));
+  }
+
+  /** Submits the form with this button, and follows the redirects. */
+  async submit(button: string, fields: Record<string, string> = {}): Promise<NextPage> {
+    let reply = await this.send("/", await this.fillIn(button, fields));
+    while (reply.status === 303 || reply.status === 307) reply = await this.get(reply.headers.get("location")!);
+    return readPage(reply);
+  }
+
+  /** Loads the page, and returns the request that its form with this button sends. */
+  async fillIn(button: string, fields: Record<string, string> = {}, headers: Record<string, string> = {}) {
+    const { text } = await this.get("/");
+    const form = text.split("<form").find((each) => each.includes(`<button>${button}</button>`));
+    assert.ok(form, `There is no button ${button} in ${text}`);
+    const data = new FormData();
+    for (const [, name, value = ""] of form.matchAll(/<input type="hidden" name="([^"]+)"(?: value="([^"]*)")?/g)) {
+      data.append(name!, value.replaceAll("&quot;", '"'));
+    }
+    for (const [name, value] of Object.entries(fields)) data.append(name, value);
+    const body = new Response(data);
+    const type = body.headers.get("content-type")!;
+    return {
+      method: "POST",
+      headers: { "content-type": type, ...headers },
+      body: new Uint8Array(await body.arrayBuffer()),
+    };
+  }
+}
+
+export function readPage({ status, text }: Reply): NextPage {
+  const shown = text.replaceAll("<!-- -->", "");
+  const username = /<h1>(.+?)<\/h1>/.exec(shown)?.[1];
+  return {
+    status,
+    username: username === "Guest" ? undefined : username,
+    cartItems: Number(/Items in the cart: (\d+)/.exec(shown)?.[1]),
+    devices: Array.from(shown.matchAll(/<li>(.+?), since/g), ([, device]) => device!),
+    alert: /<p role="alert">(.+?)<\/p>/.exec(shown)?.[1],
+  };
+}
