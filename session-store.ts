@@ -198,7 +198,8 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
     { refreshTtl = true }: { refreshTtl?: boolean } = {},
   ): Promise<Session<Fields> | null> {
     if (!isSessionId(id)) return null;
-    return this.steps.read(this.keyOf(id), refreshTtl ? "read" : "peek");
+    const reply = await this.steps.run(refreshTtl ? "read" : "peek", this.keyOf(id), []);
+    return reply === null ? null : this.steps.codec.decode(reply as unknown[]);
   }
 
   /**
@@ -214,7 +215,8 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
       if (text === null) removed.push(field);
       else written.push(field, text);
     }
-    return (await this.steps.run("update", this.keyOf(id), [toChunks(written), toChunks(removed)])) !== null;
+    const args = removed.length === 0 ? [toChunks(written)] : [toChunks(written), toChunks(removed)];
+    return (await this.steps.run("update", this.keyOf(id), args)) !== null;
   }
 
   /**
@@ -223,13 +225,14 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
    * and with a `RangeError` if the field is reserved, or if the amount or the sum is not a safe integer.
    */
   async incrementField(id: string | undefined, field: NumberField<Fields>, amount = 1): Promise<number | null> {
-    this.steps.codec.assertNumberField(field);
-    if (!Number.isSafeInteger(amount)) throw new RangeError(`amount must be a safe integer; got ${String(amount)}`);
-    this.steps.codec.encode({ [field]: amount });
+    const addend = this.steps.codec.encodeIncrement(field, amount);
     if (!isSessionId(id)) return null;
-    const sum = await this.steps
-      .run("increment", this.keyOf(id), [field, String(amount)])
-      .catch((error: unknown) => Promise.reject(toIncrementError(field, error)));
+    let sum;
+    try {
+      sum = await this.steps.run("increment", this.keyOf(id), [field, addend]);
+    } catch (error) {
+      throw toIncrementError(field, error);
+    }
     // node-redis decodes the integer reply 9007199254740991 as 9007199254740992.
     return sum === null ? null : Math.max(Number.MIN_SAFE_INTEGER, Math.min(Number(sum), Number.MAX_SAFE_INTEGER));
   }
@@ -418,9 +421,9 @@ if operation == "increment" then -- ARGV[4]: field, [5]: amount
     call("HINCRBY", key, ARGV[4], 0 - ARGV[5])
     return redis.error_reply("ERR increment or decrement would overflow")
   end
-elseif operation == "update" then -- ARGV[4]: fields to write, [5]: names of fields to remove
+elseif operation == "update" then -- ARGV[4]: fields to write, [5]: if given, names of fields to remove
   for _, chunk in ipairs(cjson.decode(ARGV[4])) do call("HSET", key, unpack(chunk)) end
-  for _, chunk in ipairs(cjson.decode(ARGV[5])) do call("HDEL", key, unpack(chunk)) end
+  for _, chunk in ipairs(ARGV[5] and cjson.decode(ARGV[5]) or {}) do call("HDEL", key, unpack(chunk)) end
 elseif operation == "setTtl" then -- ARGV[4]: idle timeout
   ttl = tonumber(ARGV[4])
   call("HSET", key, "session_ttl", ttl)
@@ -491,16 +494,37 @@ export class FieldCodec<Fields extends FieldTypes> {
 
   /** Checks data and turns it into text. Reserved fields are left out. */
   encode(data: object): FieldChanges {
-    const kind = Object.prototype.toString.call(data).slice("[object ".length, -1);
-    if (kind !== "Object") throw new TypeError(`data must be a plain object; got ${kind}`);
+    const kind = Object.prototype.toString.call(data);
+    if (kind !== "[object Object]") throw new TypeError(`data must be a plain object; got ${kind.slice(8, -1)}`);
     const changes: FieldChanges = new Map();
+    let bytes = 0;
     for (const [field, value] of Object.entries(data) as [string, unknown][]) {
       if (RESERVED_NAMES.has(field) || value === undefined) continue;
       assertWellFormed("the name of a field", field);
-      changes.set(field, value === null ? null : encodeValue(field, value, this.#types));
+      const text = value === null ? null : encodeValue(field, value, this.#types);
+      changes.set(field, text);
+      bytes += Buffer.byteLength(field) + Buffer.byteLength(text ?? "");
     }
-    const bytes = Buffer.byteLength(Array.from(changes).flat().join(""));
-    if (bytes <= this.#maxWriteBytes) return changes;
+    this.#assertBytes(bytes);
+    return changes;
+  }
+
+  /** Checks what `incrementField` takes, and returns the amount as text. */
+  encodeIncrement(field: string, amount: number): string {
+    assertType("field", field, "string");
+    if (RESERVED_NAMES.has(field)) throw new RangeError(`field must not be a reserved one; got ${field}`);
+    if (!Number.isSafeInteger(amount)) throw new RangeError(`amount must be a safe integer; got ${String(amount)}`);
+    if (this.#types && this.#types.get(field) !== Number) {
+      throw new TypeError(`${field} must be declared as Number in the option \`fields\``);
+    }
+    assertWellFormed("the name of a field", field);
+    const text = String(amount);
+    this.#assertBytes(Buffer.byteLength(field) + text.length);
+    return text;
+  }
+
+  #assertBytes(bytes: number): void {
+    if (bytes <= this.#maxWriteBytes) return;
     throw new RangeError(
       `data must have at most ${String(this.#maxWriteBytes)} bytes in one write; got ${String(bytes)}`,
     );
@@ -517,14 +541,6 @@ export class FieldCodec<Fields extends FieldTypes> {
       if (value !== undefined) session[field] = value;
     }
     return session as Session<Fields>;
-  }
-
-  /** Throws if `incrementField` may not change this field. */
-  assertNumberField(field: string): void {
-    assertType("field", field, "string");
-    if (RESERVED_NAMES.has(field)) throw new RangeError(`field must not be a reserved one; got ${field}`);
-    if (this.#types === undefined || this.#types.get(field) === Number) return;
-    throw new TypeError(`${field} must be declared as Number in the option \`fields\``);
   }
 }
 
@@ -544,6 +560,7 @@ export function defineScript(body: string): Script {
 export class ScriptRunner {
   readonly #redis: RedisScripting;
   readonly #timeoutMs: number;
+  readonly #timer = new LimitTimer();
 
   constructor(redis: RedisScripting, timeoutMs: number) {
     this.#redis = redis;
@@ -552,7 +569,7 @@ export class ScriptRunner {
 
   /** Begins the time limit of one operation. */
   startTimeLimit(): TimeLimit {
-    return new TimeLimit(this.#timeoutMs);
+    return new TimeLimit(this.#timeoutMs, this.#timer);
   }
 
   /**
@@ -565,69 +582,117 @@ export class ScriptRunner {
     args: string[],
     timeLimit: TimeLimit = this.startTimeLimit(),
   ): Promise<unknown> {
+    const input = { keys: [key], arguments: args };
     try {
-      return await timeLimit.settle(this.#send(script, { keys: [key], arguments: args }));
+      try {
+        return await timeLimit.settle(this.#redis.evalSha(script.sha1, input));
+      } catch (error) {
+        if (!messageOf(error).startsWith("NOSCRIPT")) throw error;
+        return await timeLimit.settle(this.#redis.eval(script.source, input));
+      }
     } catch (error) {
       if (error instanceof RedisUnavailableError) throw error;
       throw new RedisUnavailableError(messageOf(error), { cause: error });
     }
   }
-
-  async #send(script: Script, input: { keys: string[]; arguments: string[] }): Promise<unknown> {
-    try {
-      return await this.#redis.evalSha(script.sha1, input);
-    } catch (error) {
-      if (messageOf(error).startsWith("NOSCRIPT")) return this.#redis.eval(script.source, input);
-      throw error;
-    }
-  }
 }
 
-/** The time limit of one operation. All its steps share it. */
+/** The time limit of one operation. All its steps share it. Times are those of `performance.now()`. */
 export class TimeLimit {
-  readonly #timeoutMs: number;
+  readonly timeoutMs: number;
+  /** When the next part begins: first the grace, then the end. */
+  nextAt: number;
   readonly #graceMs: number;
-  /** On the clock of `performance.now()`. */
-  #end: number;
+  readonly #timer: LimitTimer;
   #hasGraceStarted = false;
 
-  constructor(timeoutMs: number) {
-    this.#timeoutMs = timeoutMs;
+  constructor(timeoutMs: number, timer: LimitTimer) {
+    this.timeoutMs = timeoutMs;
     this.#graceMs = Math.min(GRACE_MS, timeoutMs / 2);
-    this.#end = performance.now() + timeoutMs;
+    this.nextAt = performance.now() + timeoutMs - this.#graceMs;
+    this.#timer = timer;
   }
 
   /** Milliseconds until its end. */
   get left(): number {
-    return this.#end - performance.now();
+    return this.nextAt + (this.#hasGraceStarted ? 0 : this.#graceMs) - performance.now();
   }
 
   /** Settles like `work`, or rejects with a `RedisUnavailableError` at the end of the time limit. */
   settle<Result>(work: Promise<Result>): Promise<Result> {
     return new Promise((resolve, reject) => {
-      let timer = setTimeout(
-        () => {
-          timer = setTimeout(giveUp, this.#startGrace());
+      const wait = { limit: this, reject };
+      this.#timer.add(wait);
+      work.then(
+        (result) => {
+          this.#timer.delete(wait);
+          resolve(result);
         },
-        this.#end - this.#graceMs - performance.now(),
+        (error: unknown) => {
+          this.#timer.delete(wait);
+          reject(error);
+        },
       );
-      const giveUp = () => {
-        const error = new RedisUnavailableError(`Redis did not reply within ${String(this.#timeoutMs)} ms`);
-        setImmediate(reject, error); // Node first reads the replies that have arrived
-      };
-      work.then(resolve, reject).finally(() => clearTimeout(timer));
     });
   }
 
   /**
-   * Starts the last part of the time limit, and returns the milliseconds until its end. If it starts late, the event loop
-   * was blocked: then the limit is extended, so that replies that have arrived in the meantime can be read.
+   * Whether it has ended. If the grace, its last part, starts late, the event loop was blocked: then the limit is extended,
+   * so that replies that have arrived in the meantime can be read.
    */
-  #startGrace(): number {
-    const now = performance.now();
-    if (!this.#hasGraceStarted) this.#end = Math.max(this.#end, now + this.#graceMs);
+  hasEnded(now: number): boolean {
+    if (now < this.nextAt || this.#hasGraceStarted) return now >= this.nextAt;
     this.#hasGraceStarted = true;
-    return this.#end - now;
+    this.nextAt = Math.max(this.nextAt, now) + this.#graceMs;
+    return false;
+  }
+}
+
+/** What waits for Redis within a time limit. */
+interface Wait {
+  limit: TimeLimit;
+  reject: (error: RedisUnavailableError) => void;
+}
+
+/**
+ * One timer for all that waits, because to set and clear one for each command costs more than the rest of a time limit. It
+ * is set for the wait that ends first, so while operations come and go, it is set again about once in a time limit.
+ */
+class LimitTimer {
+  readonly #waits = new Set<Wait>();
+  #timer: NodeJS.Timeout | undefined;
+  #firesAt = Infinity;
+
+  add(wait: Wait): void {
+    this.#waits.add(wait);
+    if (wait.limit.nextAt < this.#firesAt) this.#set(wait.limit.nextAt);
+  }
+
+  delete(wait: Wait): void {
+    this.#waits.delete(wait);
+    if (this.#waits.size === 0) this.#set(Infinity); // it would keep the process running
+  }
+
+  #set(firesAt: number): void {
+    clearTimeout(this.#timer);
+    this.#firesAt = firesAt;
+    if (firesAt < Infinity) this.#timer = setTimeout(() => this.#check(), firesAt - performance.now());
+  }
+
+  #check(): void {
+    const now = performance.now();
+    let next = Infinity;
+    for (const wait of this.#waits) {
+      const { limit, reject } = wait;
+      if (limit.hasEnded(now)) {
+        this.#waits.delete(wait);
+        const error = new RedisUnavailableError(`Redis did not reply within ${String(limit.timeoutMs)} ms`);
+        setImmediate(reject, error); // Node first reads the replies that have arrived
+      } else {
+        next = Math.min(next, limit.nextAt);
+      }
+    }
+    this.#set(next);
   }
 }
 
@@ -650,7 +715,7 @@ export function newSessionId(): string {
 
 /** Whether this has the form of an ID. Redis is not asked about anything else. */
 export function isSessionId(id: unknown): id is string {
-  return typeof id === "string" && /^[A-Za-z0-9_-]{43}$/.test(id);
+  return typeof id === "string" && id.length === 43 && !/[^\w-]/.test(id);
 }
 
 /** The current time, to the second: `2026-04-08T12:34:56Z`. Kept for a second, because formatting it is slow. */
@@ -706,7 +771,10 @@ function encodeJson(field: string, value: unknown): string {
 
 /** The value of a field; `undefined` if the text is not of its type. A field without a type is text. */
 function decodeValue(text: string, type: FieldType | undefined): unknown {
-  if (type === Number) return text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : undefined;
+  if (type === Number) {
+    const number = Number(text);
+    return text.trim() !== "" && Number.isFinite(number) ? number : undefined;
+  }
   if (type === Boolean) return text === "true" ? true : text === "false" ? false : undefined;
   if (type !== JSON) return text;
   try {

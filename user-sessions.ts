@@ -87,7 +87,8 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
     const indexArgs = [this.#memberOf(id), "", String(absoluteTtl)]; // what "add" and "confirm" in INDEX_SCRIPT take
     await this.#runOnIndex("add", user, indexArgs, timeLimit);
     const deadline = await this.steps.create(this.keyOf(id), fields, { absoluteTtl, timeLimit });
-    if (await this.#runOnIndex("confirm", user, indexArgs.with(1, deadline ?? ""), timeLimit)) return id;
+    indexArgs[1] = deadline ?? "";
+    if (await this.#runOnIndex("confirm", user, indexArgs, timeLimit)) return id;
     await this.#endMarked(user, id, timeLimit);
     throw new SessionRevokedError("All sessions of the user were ended during the log-in");
   }

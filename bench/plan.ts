@@ -4,6 +4,7 @@ export type Plan = typeof FULL;
 export const FULL = {
   requests: { rounds: 7, secondsPerRound: 1, sessions: 1000 },
   operations: { roundsOfHundred: 30, roundsOfTenThousand: 15 },
+  cpuCost: { rounds: 15, callsPerRound: 20_000 },
   memory: { sessions: 10_000 },
   growth: { sizes: [1000, 10_000, 100_000, 1_000_000], rounds: 15, callsPerRound: 2000 },
   watch: { connections: [0, 10_000], rounds: 3 },
@@ -13,6 +14,7 @@ export const FULL = {
 export const QUICK: Plan = {
   requests: { rounds: 1, secondsPerRound: 0.2, sessions: 100 },
   operations: { roundsOfHundred: 2, roundsOfTenThousand: 1 },
+  cpuCost: { rounds: 3, callsPerRound: 5000 },
   memory: { sessions: 1000 },
   growth: { sizes: [1000, 10_000], rounds: 3, callsPerRound: 1000 },
   watch: { connections: [0, 10_000], rounds: 1 },

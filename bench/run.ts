@@ -6,6 +6,7 @@
 import { cpus, loadavg, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 import { startPrivateRedis } from "../demo/process/private.ts";
+import { measureCpuCost } from "./cpu-cost.ts";
 import { measureGrowth } from "./growth.ts";
 import { measureMemory } from "./memory.ts";
 import { FULL, QUICK } from "./plan.ts";
@@ -37,6 +38,7 @@ await measure("demo", () => measureDemo(redisUrl, plan.requests));
 
 // From here on, the store runs in this process.
 pin(process.pid, MEASURED_CORE);
+await measure("cpu", () => measureCpuCost(client, plan.cpuCost));
 await measure("operations", () => measureOperations(client, plan.operations));
 await measure("memory", () => measureMemory(client, plan.memory));
 await measure("growth", () => measureGrowth(client, plan.growth));

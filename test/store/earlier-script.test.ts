@@ -16,6 +16,7 @@ function earlier(client: RedisScripting): RedisScripting {
     const flatArgs = args.map((each) =>
       each.startsWith("[") ? JSON.stringify((JSON.parse(each) as []).flat()) : each,
     );
+    if (operation === "update" && flatArgs.length === 3) flatArgs.push("[]"); // no fields to remove
     return client.eval(EARLIER_SCRIPT, { keys, arguments: [EARLIER_NAMES[operation] ?? operation, ...flatArgs] });
   };
   return { evalSha: run, eval: run };

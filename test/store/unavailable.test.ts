@@ -175,6 +175,25 @@ describe("timeoutMs", () => {
     assert.ok(await until(async () => (await store.createSession().catch(() => null)) !== null));
   });
 
+  test("counts for each operation from its own start, and leaves no timer behind", async (t) => {
+    const hung = await spawnRedis(t);
+    const client = await openClient(t, hung.port);
+    const before = timers();
+    const { plain } = openStore(client, { timeoutMs: SHORT_MS });
+    const id = await plain.createSession();
+    hung.hang();
+    const waits = Array.from({ length: 20 }, async (_, i) => {
+      await sleep(i * 20);
+      const start = performance.now();
+      await assert.rejects(plain.getSession(id), RedisUnavailableError);
+      return performance.now() - start;
+    });
+    for (const milliseconds of await Promise.all(waits)) assert.ok(milliseconds > SHORT_MS - 2, `${milliseconds} ms`);
+    hung.resume();
+    assert.ok(await until(async () => (await plain.getSession(id).catch(() => null)) !== null));
+    assert.equal(timers(), before);
+  });
+
   test("counts for a rotation as a whole, and a rotation that was cut off creates no session later", async () => {
     const { store, prefix } = openStore(redis);
     const id = await store.createSession();
@@ -208,6 +227,10 @@ async function openClient(t: Lifetime, port: number): Promise<Client> {
   await client.on("error", () => {}).connect();
   t.after(() => client.destroy());
   return Object.assign(client, { servers: () => [client] }) as unknown as Client;
+}
+
+function timers(): number {
+  return process.getActiveResourcesInfo().filter((resource) => resource === "Timeout").length;
 }
 
 /** Where the snapshot should be is a folder. */
