@@ -26,22 +26,18 @@ export interface StoreSettings {
   timeoutMs?: number;
 }
 
-/** When a session's key expires, by Redis' clock: the clock of this machine may be wrong. */
+/** By Redis' clock: that of this machine may be wrong. */
 export interface KeyClock {
   /** Milliseconds until the key expires; negative if there is no such key. */
   left: number;
   /** Unix time in milliseconds. */
   now: number;
-  /** This machine's time at the reply; undefined if the reply took more than 10 ms. */
-  localNow: number | undefined;
 }
 
 const CLOCK_SCRIPT = defineScript(`
 local time = redis.call("TIME")
 return { redis.call("PTTL", KEYS[1]), time[1] * 1000 + math.floor(time[2] / 1000) }
 `);
-
-const MAX_CLOCK_ERROR_MS = 10;
 
 export class DemoStore extends UserSessions {
   /**
@@ -55,12 +51,10 @@ export class DemoStore extends UserSessions {
 
   /** For the page's countdown: the time left in milliseconds. */
   async readClock(id: string): Promise<KeyClock> {
-    const sentAt = Date.now();
     const name = "clock"; // for the page's list of commands; the script does not use it
     const reply = await this.steps.scripts.run(CLOCK_SCRIPT, this.keyOf(id), [name]);
     const [left, now] = (reply as unknown[]).map(Number) as [number, number];
-    const localNow = Date.now();
-    return { left, now, localNow: localNow - sentAt <= MAX_CLOCK_ERROR_MS ? localNow : undefined };
+    return { left, now };
   }
 
   /** The sessions of a user, newest first. `user` is undefined for a session that another program has written. */

@@ -9,12 +9,9 @@ const open = (page: Page) => entries(page).first().locator("summary").click();
 
 test("says in one line what a click and the page load after it cost, and opens to the commands in each script", async ({
   page,
-  context,
-  redis,
   start,
 }) => {
   await start(page, { ttl: 30 });
-  await redis.expire(context, 20); // so that a reset is due
   await page.getByRole("button", { name: "Count a page view" }).click();
   await expect(entries(page).first().locator("summary")).toHaveText(
     /^POST \/increment, then GET \/ 2 round trips to Redis, (\d+ to )?\d+ commands inside$/,
@@ -24,7 +21,7 @@ test("says in one line what a click and the page load after it cost, and opens t
   await open(page);
   await expect(steps(page).nth(0)).toHaveText("HMGET session_ttl … does the session exist?");
   await expect(steps(page).nth(1)).toContainText("HINCRBY page_views 1");
-  await expect(steps(page).filter({ hasText: "PEXPIRE 30000" })).toHaveCount(1);
+  await expect(steps(page).filter({ hasText: "PEXPIRE …" })).toHaveText(/\(if due\)$/);
   await expect(entries(page).first()).toContainText("Sent together with the one above: one round trip.");
   await expect(entries(page).nth(1)).toBeVisible();
 });

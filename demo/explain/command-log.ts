@@ -1,13 +1,15 @@
 import { performance } from "node:perf_hooks";
 import type { RedisScripting } from "../../session-store.ts";
-import { describeScriptCall, type ScriptCall } from "./lua-call.ts";
 
-/** A Redis command that a request sent, as the page shows it. */
-export interface LoggedCommand extends ScriptCall {
+/** A call of a script that a request sent to Redis, as the page shows it. */
+export interface LoggedCommand {
   /** `EVALSHA increment session:V1StGXR8… page_views 1`: the operation stands for the script and the number of keys. */
   text: string;
-  /** When it was sent: Unix time in milliseconds, by this machine's clock. */
-  sentAt: number;
+  operation: string;
+  /** `page_views 1` of an increment, the TTL of `create` and `setTtl`; empty for the others. */
+  args: string[];
+  /** `not cached`: Redis refused EVALSHA, and EVAL followed. `refused`: Redis replied with another error. */
+  outcome: "not cached" | "refused" | "no session" | "done";
   /** Milliseconds from sending the command to its reply. */
   ms: number;
   /** Commands that waited for their replies at the same time share a round trip; the first is 1. */
@@ -16,6 +18,13 @@ export interface LoggedCommand extends ScriptCall {
 
 const MAX_COMMANDS = 12; // with 100 bytes of text each at most, so the page and the flash cookie stay small
 const MAX_WORD = 20; // characters: a key's prefix and enough of its ID to recognize it
+
+/** How many arguments of an operation a page may show. All others may be personal. */
+const SHOWN_ARGUMENTS = new Map([
+  ["create", 1],
+  ["increment", 2],
+  ["setTtl", 1],
+]);
 
 type ScriptOptions = Parameters<RedisScripting["evalSha"]>[1];
 
@@ -61,11 +70,17 @@ export class CommandLog implements RedisScripting {
 
   #add(options: ScriptOptions, name: string, start: number, roundTrip: number, reply: unknown): void {
     if (this.commands.length === MAX_COMMANDS) return;
-    const call = describeScriptCall(options.arguments, reply);
-    const text = [name, call.operation, ...options.keys.slice(0, 1), ...call.args].map(shorten).join(" ");
+    const [operation = "", , , ...allArgs] = options.arguments;
+    const args = allArgs.slice(0, SHOWN_ARGUMENTS.get(operation) ?? 0);
+    const text = [name, operation, ...options.keys.slice(0, 1), ...args].map(shorten).join(" ");
     const ms = Math.round((performance.now() - start) * 100) / 100;
-    this.commands.push({ ...call, text, sentAt: Math.round(Date.now() - ms), ms, roundTrip });
+    this.commands.push({ text, operation, args, outcome: outcomeOf(reply), ms, roundTrip });
   }
+}
+
+function outcomeOf(reply: unknown): LoggedCommand["outcome"] {
+  if (reply instanceof Error) return reply.message.startsWith("NOSCRIPT ") ? "not cached" : "refused";
+  return reply === null ? "no session" : "done";
 }
 
 const shorten = (word: string) => (word.length > MAX_WORD ? `${word.slice(0, MAX_WORD)}…` : word);

@@ -1,5 +1,5 @@
 import type { LoggedCommand } from "./command-log.ts";
-import { scriptSteps, type ScriptStep } from "./lua-steps.ts";
+import { type ScriptStep, stepsOf } from "./lua-steps.ts";
 
 /** A request's Redis commands. */
 export interface RequestCost {
@@ -21,23 +21,15 @@ export interface CommandView {
   note: string;
   /** The operation that the link to the script names; empty for no link. */
   operation: string;
-  steps: Pick<ScriptStep, "command" | "why" | "only">[];
+  steps: ScriptStep[];
 }
 
-/** The session's time left, as the page load found it after the click. */
-export interface TimeLeft {
-  /** The idle timeout in seconds. */
-  idleTtl: number;
-  /** When it was last reset: Unix time in milliseconds, by this machine's clock; undefined if that is not known. */
-  resetAt: number | undefined;
-}
-
-/** `requests`: the click first, then the page load. `timeLeft`: undefined if there is no session. */
-export function costOf(requests: RequestCost[], timeLeft: TimeLeft | undefined): Cost {
+/** `requests`: the click first, then the page load. */
+export function costOf(requests: RequestCost[]): Cost {
   const roundTrips = requests.map(({ commands }) => Math.max(0, ...commands.map(({ roundTrip }) => roundTrip)));
   const sum = roundTrips.reduce((total, count) => total + count, 0);
   const views = requests.map(({ commands }) =>
-    commands.map((command, place) => commandView(command, commands[place - 1], timeLeft)),
+    commands.map((command, place) => commandView(command, commands[place - 1])),
   );
   return {
     title: requests.map(({ request }) => request).join(", then "),
@@ -61,47 +53,26 @@ function roundTripsText(count: number): string {
 function commandsText(commands: CommandView[]): string {
   if (commands.length === 0 || commands.some(({ steps }) => steps.length === 0)) return "";
   const steps = commands.flatMap((command) => command.steps);
-  const fewest = steps.filter(({ only }) => only === "").length;
+  const fewest = steps.filter(({ isIfDue }) => !isIfDue).length;
   return `, ${fewest === steps.length ? fewest : `${fewest} to ${steps.length}`} commands inside`;
 }
 
-function commandView(
-  command: LoggedCommand,
-  previous: LoggedCommand | undefined,
-  timeLeft: TimeLeft | undefined,
-): CommandView {
+function commandView(command: LoggedCommand, previous: LoggedCommand | undefined): CommandView {
   const { text, ms, operation } = command;
-  const isClock = operation === "clock";
-  const steps = isClock ? CLOCK_STEPS : scriptSteps(withConditions(command, timeLeft), timeLeft?.idleTtl);
+  const steps = stepsOf(command);
   return {
     text,
     ms: `${ms.toFixed(2)} ms`,
     note: noteOn(command, previous),
-    operation: steps.length > 0 && !isClock ? operation : "",
-    steps,
+    operation: steps.length > 0 ? operation : "",
+    steps: operation === "clock" ? CLOCK_STEPS : steps,
   };
 }
 
-/**
- * The reply to an increment does not tell whether it reset the idle timeout, but the time left after it does. If something
- * else has reset the timeout since, it stays unknown.
- */
-export function withConditions(command: LoggedCommand, timeLeft: TimeLeft | undefined): LoggedCommand {
-  const { operation, outcome, sentAt, ms } = command;
-  const { idleTtl = 0, resetAt } = timeLeft ?? {};
-  // A timeout of one second is reset twice a second. Then the script may ask more, which the time left does not show.
-  if (operation !== "increment" || outcome !== "done" || resetAt === undefined || idleTtl === 1) return command;
-  if (resetAt < sentAt - RESET_TOLERANCE_MS) return { ...command, conditions: [] };
-  if (resetAt <= sentAt + ms + RESET_TOLERANCE_MS) return { ...command, conditions: ["reset"] };
-  return command;
-}
-
-const RESET_TOLERANCE_MS = 10; // for rounding, and for the time that a reply takes
-
 /** The commands of the demo's own script. The store does not need them. */
 const CLOCK_STEPS = [
-  { command: "TIME", why: "for this page: the time by Redis' clock", only: "" },
-  { command: "PTTL", why: "for this page: the milliseconds left", only: "" },
+  { command: "TIME", why: "for this page: the time by Redis' clock", isIfDue: false },
+  { command: "PTTL", why: "for this page: the milliseconds left", isIfDue: false },
 ];
 
 /** What the steps on the list of a user's sessions are for, a sorted set with a script of its own. */

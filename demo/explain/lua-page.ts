@@ -1,5 +1,5 @@
-import { SESSION_SCRIPT } from "../../session-store.ts";
-import { isOperation, type Operation, OPERATIONS, type ScriptStep, scriptSteps } from "./lua-steps.ts";
+import { SESSION_SCRIPT, type SessionOperation } from "../../session-store.ts";
+import { isOperation, OPERATIONS, type ScriptStep, stepsOf } from "./lua-steps.ts";
 
 /** The values of `views/lua.ejs`. */
 export interface ScriptView {
@@ -16,49 +16,71 @@ interface ScriptLine {
 }
 
 const LINES = SESSION_SCRIPT.source.trim().split("\n");
-const lineThatStarts = (text: string) => LINES.findIndex((line) => line.startsWith(text));
-/** Found by the text of these lines, so whoever changes one in the script has to change it here too. */
-const FIRST_LINE_OF = {
-  create: 0,
-  use: lineThatStarts("-- No session, no write"),
-  end: lineThatStarts('if operation == "moveOut" then'),
-};
 
 /** The script, with the lines marked that hold the commands of an operation; `read` if there is no such operation. */
 export function createScriptView(operation: string | null): ScriptView {
   const chosen = isOperation(operation) ? operation : "read";
-  const steps = stepsOfEachLine(chosen);
-  const firstMark = Math.min(...steps.keys());
+  const steps = stepsOf({ operation: chosen, args: [], outcome: "done" });
+  const places = placesOf(chosen, steps);
   return {
     operations: Object.entries(OPERATIONS).map(([name, method]) => ({ name, method, isChosen: name === chosen })),
     lines: LINES.map((line, index) => {
-      const reasons = steps.get(index) ?? [];
+      const stepsHere = steps.filter((_, place) => places[place] === index);
       return {
         words: wordsOf(line),
-        isMarked: reasons.length > 0,
-        isFirstMark: index === firstMark,
-        why: reasons.map(({ why, only }) => (only === "" ? why : `${why} (${only})`)).join("; "),
+        isMarked: stepsHere.length > 0,
+        isFirstMark: index === places[0],
+        why: stepsHere.map(({ why, isIfDue }) => (isIfDue ? `${why} (if due)` : why)).join("; "),
       };
     }),
   };
 }
 
-function stepsOfEachLine(operation: Operation): Map<number, ScriptStep[]> {
-  const steps = scriptSteps({ operation, args: [], outcome: "done", conditions: null });
-  const byLine = new Map<number, ScriptStep[]>();
-  for (const step of steps) {
-    const line = lineOf(step);
-    byLine.set(line, [...(byLine.get(line) ?? []), step]);
-  }
-  return byLine;
+/**
+ * The line of each step: the first one after the step before that the operation reaches and that calls the command. -1 if
+ * there is none; a test checks that there is.
+ */
+export function placesOf(operation: SessionOperation, steps: ScriptStep[]): number[] {
+  const reached = reachedLines(operation);
+  let next = { line: 0, column: 0 };
+  return steps.map(({ command }) => {
+    const call = new RegExp(`call\\w*\\("${command.split(" ")[0]}"`, "g");
+    for (let { line, column } = next; line < LINES.length; line += 1, column = 0) {
+      call.lastIndex = column;
+      if (!reached[line] || !call.test(LINES[line]!)) continue;
+      next = { line, column: call.lastIndex };
+      return line;
+    }
+    return -1;
+  });
 }
 
-/** -1 if the script has no such line; a test checks that it has. */
-export function lineOf({ source: { part, text } }: ScriptStep): number {
-  return LINES.findIndex((line, index) => index >= FIRST_LINE_OF[part] && `${line}\n`.includes(text));
+/**
+ * For each line, whether the operation reaches it. Conditions that name operations decide that: in the script, these are
+ * about nothing else, and lines are indented by their blocks.
+ */
+function reachedLines(operation: SessionOperation): boolean[] {
+  const blocks: { indent: number; isChosen: boolean; isReached: boolean }[] = [];
+  return LINES.map((line) => {
+    const [, indent = "", keyword] = /^( *)(if|elseif|else)?\b/.exec(line) ?? [];
+    const isFurtherBranch = keyword !== undefined && keyword !== "if";
+    while (blocks.length > 0 && blocks.at(-1)!.indent >= indent.length + Number(isFurtherBranch)) blocks.pop();
+    const isReached = blocks.every((block) => block.isReached);
+    if (keyword === undefined) return isReached;
+
+    const named = Array.from(line.matchAll(/operation == "(\w+)"/g), ([, name]) => name);
+    const isNamed = named.includes(operation);
+    const branch = isFurtherBranch ? blocks.pop()! : { indent: indent.length, isChosen: false, isReached: false };
+    blocks.push({
+      indent: indent.length,
+      isChosen: branch.isChosen || isNamed,
+      isReached: isNamed || (named.length === 0 && !branch.isChosen),
+    });
+    return isReached;
+  });
 }
 
-const KEYWORDS = /^(local|if|then|elseif|else|end|for|do|in|return|not|and|or|false|nil)$/;
+const KEYWORDS = /^(local|function|if|then|elseif|else|end|for|do|in|return|not|and|or|false|nil)$/;
 
 function wordsOf(line: string): ScriptLine["words"] {
   return (line.match(/--.*|"[^"]*"|\w+|[^\w"-]+|-/g) ?? []).map((text) => {

@@ -61,10 +61,9 @@ function isFlash(value: unknown): value is Flash {
 }
 
 function isLoggedCommand(value: unknown): value is LoggedCommand {
-  const { text, operation, args, outcome, conditions, sentAt, ms, roundTrip } = value as Partial<LoggedCommand>;
-  if (!Array.isArray(args) || !(conditions === null || Array.isArray(conditions))) return false;
-  const areTexts = [text, operation, outcome, ...args, ...(conditions ?? [])].every(isText);
-  return areTexts && [sentAt, ms, roundTrip].every(Number.isFinite);
+  const { text, operation, args, outcome, ms, roundTrip } = value as Partial<LoggedCommand>;
+  if (!Array.isArray(args) || ![text, operation, outcome, ...args].every(isText)) return false;
+  return [ms, roundTrip].every(Number.isFinite);
 }
 
 const isText = (value: unknown) => typeof value === "string";

@@ -1,6 +1,6 @@
 import type { RaceResult } from "../race-lab/race-lab.ts";
 import type { DemoSession, KeyClock, ListedSession } from "../demo-store.ts";
-import { type Cost, costOf, type RequestCost, type TimeLeft } from "../explain/costs.ts";
+import { type Cost, costOf, type RequestCost } from "../explain/costs.ts";
 import { formField, type FormField, type Mistake, mistakeIn } from "./form-field.ts";
 import { NOTICES, type NoticeName } from "./notices.ts";
 
@@ -175,7 +175,7 @@ export function createSessionView(settings: PageSettings, pageState: PageState):
     fields: fieldsOf(session),
     clocks,
     devices: session === null ? undefined : devicesView(pageState.sessions, session.username ?? ""),
-    costs: costsOf(pageState, session),
+    costs: pageState.costs.length === 0 ? [] : [costOf(pageState.costs.toReversed())],
     ended: undefined,
   };
   if (session === null) return view;
@@ -374,18 +374,6 @@ function devicesNote(count: number, hasOthers: boolean, username: string): strin
 
 /** From `2026-04-08T12:34:56Z`. */
 const timeOfDay = (timestamp: string) => timestamp.slice(11, 19);
-
-function costsOf({ costs, clock }: PageState, session: DemoSession | null): Cost[] {
-  if (costs.length === 0) return [];
-  return [costOf(costs.toReversed(), session === null || clock === undefined ? undefined : timeLeftOf(session, clock))];
-}
-
-/** If the absolute timeout comes first, the time left does not tell when the idle one was reset. */
-export function timeLeftOf(session: DemoSession, clock: KeyClock): TimeLeft {
-  const idleTtl = Number(session.session_ttl);
-  if (clock.localNow === undefined || isCapped(session, clock)) return { idleTtl, resetAt: undefined };
-  return { idleTtl, resetAt: clock.localNow - (idleTtl * 1000 - clock.left) };
-}
 
 /** Has the news of each possible end: the page's script shows the right one. The form offers the same timeouts again. */
 function endedView(settings: PageSettings, live: SidesView, session: DemoSession): SidesView {

@@ -2,14 +2,10 @@ import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createClient } from "redis";
-import { isOperation, OPERATIONS, type Operation, scriptSteps } from "../../demo/explain/lua-steps.ts";
-import { withConditions } from "../../demo/explain/costs.ts";
-import { timeLeftOf } from "../../demo/page/session-view.ts";
-import { DemoStore } from "../../demo/demo-store.ts";
 import { CommandLog } from "../../demo/explain/command-log.ts";
-import type { Condition } from "../../demo/explain/lua-call.ts";
-import { createScriptView, lineOf } from "../../demo/explain/lua-page.ts";
-import { RedisSessionStore, SESSION_SCRIPT } from "../../session-store.ts";
+import { createScriptView, placesOf } from "../../demo/explain/lua-page.ts";
+import { isOperation, OPERATIONS, type ScriptStep, stepsOf } from "../../demo/explain/lua-steps.ts";
+import { RedisSessionStore, SESSION_SCRIPT, type SessionOperation as Operation } from "../../session-store.ts";
 import { openServer } from "../redis-connection.ts";
 import { newPrefix, NO_HURRY } from "../store-under-test.ts";
 
@@ -42,21 +38,28 @@ async function seen(what: string): Promise<void> {
   while (!monitored.some((line) => line.includes(marker))) await sleep(5);
 }
 
-function assertSame(commands: string[], steps: { command: string }[]) {
-  const shown = steps.map(({ command }) => command);
-  const message = `Redis ran ${commands.join(", ")}; the page shows ${shown.join(", ")}`;
-  assert.equal(commands.length, shown.length, message);
-  for (const [index, command] of commands.entries()) {
-    const [name, ...rest] = shown[index]!.split("…").map((text) => text.trim());
-    assert.ok(command.startsWith(name!) && command.endsWith(rest.at(-1) ?? ""), message);
-  }
+/** Each command is one of the steps, in their order, and none is missing but those that run only if due. */
+function assertExplained(commands: string[], steps: ScriptStep[]) {
+  const left = [...commands];
+  const missing = steps.filter(({ command, isIfDue }) => {
+    const isRun = left[0] !== undefined && isShownAs(command, left[0]);
+    if (isRun) left.shift();
+    return !isRun && !isIfDue;
+  });
+  const shown = steps.map(({ command, isIfDue }) => (isIfDue ? `(${command})` : command)).join(", ");
+  assert.deepEqual([left, missing], [[], []], `Redis ran ${commands.join(", ")}; the page shows ${shown}`);
 }
 
-/** A store whose last run of each operation is kept, as for the page. */
-function openStore({ absoluteTtl = 1000 } = {}) {
+function isShownAs(shown: string, command: string): boolean {
+  const [start = "", ...rest] = shown.split("…").map((text) => text.trim());
+  return command.startsWith(start) && command.endsWith(rest.at(-1) ?? "");
+}
+
+/** A store whose calls are logged, as for the page. */
+function openStore() {
   const log = new CommandLog(redis);
-  const store = new RedisSessionStore({ redis: log, prefix: newPrefix(), ttl: 100, absoluteTtl, ...NO_HURRY });
-  return { log, store, key: (id: string) => store.keyOf(id) };
+  const store = new RedisSessionStore({ redis: log, prefix: newPrefix(), ttl: 100, absoluteTtl: 1000, ...NO_HURRY });
+  return { log, store };
 }
 
 const run: Record<
@@ -70,73 +73,64 @@ const run: Record<
   setTtl: (store, id) => store.setSessionTtl(id, 100),
   delete: (store, id) => store.deleteSession(id),
 };
-const ALWAYS_RESET = new Set(["setTtl", "moveOut"]);
-const NEVER_RESET = new Set(["peek", "delete"]);
+const SINCE = "2001-02-03T04:05:06Z";
+/** Changes a session of 100 seconds before the operation, and tells which operations then refresh it. */
+const scenarios: Record<string, { prepare: (key: string) => Promise<unknown>; refreshes: Operation[] }> = {
+  "that was refreshed just now": {
+    prepare: (key) => redis.multi().hSet(key, "last_accessed_at", SINCE).expire(key, 100).exec(),
+    refreshes: ["setTtl"],
+  },
+  "that was last refreshed a while ago": {
+    prepare: (key) => redis.multi().hSet(key, "last_accessed_at", SINCE).expire(key, 50).exec(),
+    refreshes: ["read", "increment", "update", "setTtl"],
+  },
+  "whose absolute timeout comes first": {
+    prepare: (key) =>
+      redis
+        .multi()
+        .hSet(key, { last_accessed_at: SINCE, session_deadline: inSeconds(80) })
+        .expire(key, 50)
+        .exec(),
+    refreshes: ["read", "increment", "update", "setTtl"],
+  },
+  "that ends with its absolute timeout anyway, and was used this second": {
+    prepare(key) {
+      const deadline = inSeconds(80);
+      const fields = { last_accessed_at: "9001-02-03T04:05:06Z", session_deadline: deadline };
+      return redis.multi().hSet(key, fields).expireAt(key, deadline).exec();
+    },
+    refreshes: ["setTtl"],
+  },
+};
+const inSeconds = (seconds: number) => Math.ceil(Date.now() / 1000) + seconds;
 
 describe("what the page says the script does is what Redis' MONITOR shows", () => {
   test("for create", async () => {
     const { log, store } = openStore();
     await store.createSession({ username: "ada" }); // EVAL, so that the next one is EVALSHA alone
-    log.commands.length = 0;
     const commands = await commandsInside(() => store.createSession({ username: "ada" }));
-    assertSame(commands, scriptSteps(log.commands.at(-1)!));
+    assertExplained(commands, stepsOf(log.commands.at(-1)!));
   });
 
-  for (const [operation, action] of Object.entries(run)) {
-    test(`for ${operation} of a session that was reset just now`, async () => {
-      const { log, store } = openStore();
-      const id = await store.createSession({ page_views: 1 });
-      const key = store.keyOf(id);
-      const commands = await commandsInside(async () => {
-        await redis.multi().hSet(key, "last_accessed_at", "2001-02-03T04:05:06Z").expire(key, 100).exec();
-        await action(store, id);
+  for (const [operation, action] of Object.entries(run) as [Operation, (typeof run)["read"]][]) {
+    for (const [what, { prepare, refreshes }] of Object.entries(scenarios)) {
+      test(`for ${operation} of a session ${what}`, async () => {
+        const { log, store } = openStore();
+        const id = await store.createSession({ page_views: 1 });
+        const commands = await commandsInside(async () => {
+          await prepare(store.keyOf(id));
+          await action(store, id);
+        });
+        assertExplained(commands, stepsOf(log.commands.at(-1)!));
+        const isRefreshed = commands.some((command) => command.startsWith("PEXPIRE "));
+        assert.equal(isRefreshed, refreshes.includes(operation), commands.join(", "));
       });
-      const conditions: Condition[] = ALWAYS_RESET.has(operation) ? ["reset"] : [];
-      assertSame(commands, scriptSteps({ ...log.commands.at(-1)!, conditions }, 100));
-    });
-
-    test(`for ${operation} of a session that was last reset a while ago`, async () => {
-      const { log, store } = openStore();
-      const id = await store.createSession({ page_views: 1 });
-      await redis
-        .multi()
-        .hSet(store.keyOf(id), "last_accessed_at", "2001-02-03T04:05:06Z")
-        .expire(store.keyOf(id), 50)
-        .exec();
-      const commands = await commandsInside(() => action(store, id));
-      const conditions: Condition[] = NEVER_RESET.has(operation) ? [] : ["reset"];
-      assertSame(commands, scriptSteps({ ...log.commands.at(-1)!, conditions }, 100));
-    });
-
-    test(`for ${operation} of a session whose absolute timeout comes first`, async () => {
-      const { log, store } = openStore();
-      const id = await store.createSession({ page_views: 1 }, { absoluteTtl: 150 });
-      const key = store.keyOf(id);
-      const deadline = Math.ceil(Date.now() / 1000) + 80;
-      await redis.hSet(key, { last_accessed_at: "2001-02-03T04:05:06Z", session_deadline: String(deadline) });
-      await redis.expire(key, 50);
-      const commands = await commandsInside(() => action(store, id));
-      const conditions: Condition[] = NEVER_RESET.has(operation) ? [] : ["reset", "capped"];
-      assertSame(commands, scriptSteps({ ...log.commands.at(-1)!, conditions }, 100));
-    });
-
-    test(`for ${operation} of a session that ends with its absolute timeout anyway, and was used this second`, async () => {
-      const { log, store } = openStore();
-      const id = await store.createSession({ page_views: 1 });
-      const key = store.keyOf(id);
-      const deadline = Math.ceil(Date.now() / 1000) + 80;
-      await redis.hSet(key, { last_accessed_at: "9001-02-03T04:05:06Z", session_deadline: String(deadline) });
-      await redis.expireAt(key, deadline);
-      const commands = await commandsInside(() => action(store, id));
-      const always: Condition[] = ALWAYS_RESET.has(operation) ? ["reset", "capped"] : [];
-      const conditions: Condition[] = NEVER_RESET.has(operation) ? [] : ["same second", ...always];
-      assertSame(commands, scriptSteps({ ...log.commands.at(-1)!, conditions }, 100));
-    });
+    }
 
     test(`for ${operation} without such a session`, async () => {
       const { log, store } = openStore();
       const commands = await commandsInside(() => action(store, "A".repeat(43)));
-      assertSame(commands, scriptSteps(log.commands.at(-1)!));
+      assertExplained(commands, stepsOf(log.commands.at(-1)!));
     });
   }
 
@@ -144,74 +138,25 @@ describe("what the page says the script does is what Redis' MONITOR shows", () =
     const { log, store } = openStore();
     const id = await store.createSession({ page_views: 1, theme: "dark" });
     const commands = await commandsInside(() => store.updateSession(id, { page_views: 2, theme: null }));
-    assertSame(commands, scriptSteps({ ...log.commands.at(-1)!, conditions: ["removes"] }, 100));
+    assert.ok(commands.includes("HDEL theme"), commands.join(", "));
+    assertExplained(commands, stepsOf(log.commands.at(-1)!));
   });
 
   test("for the two halves of a rotation", async () => {
     const { log, store } = openStore();
     const id = await store.createSession();
-    await redis.hSet(store.keyOf(id), "last_accessed_at", "2001-02-03T04:05:06Z");
     log.commands.length = 0;
     const commands = await commandsInside(() => store.rotateSession(id));
-    const steps = log.commands.flatMap((command) => scriptSteps({ ...command, conditions: ["reset"] }, 100));
-    assertSame(commands, steps);
-  });
-
-  test("for each kind of read, from its reply alone", async () => {
-    const { log, store } = openStore();
-    const id = await store.createSession();
-    const key = store.keyOf(id);
-    const deadline = Math.ceil(Date.now() / 1000) + 80;
-    const scenarios = [
-      () => redis.expire(key, 50),
-      () => redis.hSet(key, "last_accessed_at", "2001-02-03T04:05:06Z"),
-      () => redis.multi().hSet(key, { last_accessed_at: "2001-02-03T04:05:06Z" }).expire(key, 50).exec(),
-      () => redis.hSet(key, { session_deadline: String(deadline) }),
-      () => redis.multi().hSet(key, { last_accessed_at: "2001-02-03T04:05:06Z" }).expire(key, 50).exec(),
-      () => redis.multi().hSet(key, { last_accessed_at: "9001-02-03T04:05:06Z" }).expireAt(key, deadline).exec(),
-      () => redis.multi().hSet(key, { last_accessed_at: "9001-02-03T04:05:06Z" }).expire(key, 50).exec(),
-    ];
-    for (const prepare of scenarios) {
-      for (const refreshTtl of [true, false]) {
-        await prepare();
-        log.commands.length = 0;
-        const commands = await commandsInside(() => store.getSession(id, { refreshTtl }));
-        assertSame(commands, scriptSteps(log.commands.at(-1)!));
-      }
-    }
-  });
-
-  test("for an increment, from the time left after it alone", { timeout: 60_000 }, async () => {
-    const log = new CommandLog(redis);
-    const store = new DemoStore({ redis: log, prefix: newPrefix(), ttl: 100, absoluteTtl: 1000 });
-    const id = await store.createSession({ page_views: 1 });
-    const key = store.keyOf(id);
-    for (const [ttlBefore, expected] of [
-      [50_000, ["reset"]],
-      [99_500, []],
-    ] as const) {
-      let shown;
-      do {
-        await redis.multi().hSet(key, "last_accessed_at", "2001-02-03T04:05:06Z").pExpire(key, ttlBefore).exec();
-        log.commands.length = 0;
-        const commands = await commandsInside(() => store.incrementField(id, "page_views"));
-        const increment = log.commands[0]!;
-        const session = await store.getSession(id, { refreshTtl: false });
-        assert.ok(session);
-        shown = withConditions(increment, timeLeftOf(session, await store.readClock(id)));
-        if (shown.conditions !== null) assertSame(commands, scriptSteps(shown, 100));
-      } while (String(shown.conditions) !== String(expected)); // if Redis or this process is slow, it is not known
-    }
+    assertExplained(commands, log.commands.flatMap(stepsOf));
   });
 
   test("and it says nothing of a script that Redis had not cached", async () => {
     const { log, store } = openStore();
     await redis.scriptFlush();
-    log.commands.length = 0;
     const commands = await commandsInside(() => store.createSession());
     const [refused, sent] = log.commands;
-    assert.deepEqual(scriptSteps(refused!), []);
-    assertSame(commands, scriptSteps(sent!));
+    assert.deepEqual(stepsOf(refused!), []);
+    assertExplained(commands, stepsOf(sent!));
   });
 });
 
@@ -221,21 +166,21 @@ test("names every operation of the store", () => {
 });
 
 describe("the page that shows the script", () => {
-  for (const operation of Object.keys(OPERATIONS)) {
+  for (const operation of Object.keys(OPERATIONS) as Operation[]) {
     test(`marks the lines that hold the commands of ${operation}`, () => {
       const { lines, operations } = createScriptView(operation);
-      const steps = scriptSteps({ operation, args: [], outcome: "done", conditions: null });
+      const steps = stepsOf({ operation, args: [], outcome: "done" });
       const marked = lines
         .filter(({ isMarked }) => isMarked)
         .map(({ words }) => words.map(({ text }) => text).join(""));
       for (const { command } of steps) {
         const [name = ""] = command.split(" ");
         assert.ok(
-          marked.some((line) => line.includes(`call("${name}"`)),
+          marked.some((line) => line.includes(`("${name}"`)),
           `no marked line has ${name}`,
         );
       }
-      const places = steps.map((step) => lineOf(step));
+      const places = placesOf(operation, steps);
       assert.ok(!places.includes(-1));
       assert.equal(marked.length, new Set(places).size);
       assert.deepEqual(

@@ -42,7 +42,7 @@ function state(
     sessionId: ID,
     key: `session:${ID}`,
     session,
-    clock: { left, now: CREATED + at * 1000, localNow: CREATED + at * 1000 },
+    clock: { left, now: CREATED + at * 1000 },
     notice: undefined,
     mistake: undefined,
     typed: NOTHING_TYPED,
@@ -181,8 +181,6 @@ const command = (roundTrip: number): LoggedCommand => ({
   operation: "peek",
   args: [],
   outcome: "done",
-  conditions: null,
-  sentAt: CREATED,
   ms: 1.234,
   roundTrip,
 });
