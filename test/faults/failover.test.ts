@@ -9,6 +9,7 @@ import { Browser } from "../browser.ts";
 import { spawnExample, spawnServerWith } from "../demo-process.ts";
 import { openForwarder } from "../forwarder.ts";
 import { type SpawnedRedis, spawnRedis } from "../redis-process.ts";
+import { spawnSentinel } from "../redis-sentinel.ts";
 import { until } from "../wait.ts";
 
 const RECOVERY_LIMIT_MS = 30_000; // 5 seconds are promised, and the rest is for a busy machine
@@ -41,6 +42,10 @@ async function assertOneFailover(log: () => string): Promise<void> {
   assert.ok(await until(() => log().endsWith("Redis is back\n"), RECOVERY_LIMIT_MS), log());
   assert.match(log(), /^(Redis is (unavailable: .+|back)\n)+$/);
   assert.equal(log().match(/: the server is a replica, which accepts no writes$/gm)?.length, 1, log());
+}
+
+async function connectionsReceivedBy({ send }: SpawnedRedis): Promise<number> {
+  return Number(/total_connections_received:(\d+)/.exec(String(await send("INFO", "stats")))?.[1]);
 }
 
 async function connect(t: TestContext, port: number) {
@@ -110,6 +115,55 @@ describe("after a failover behind one address", { concurrency: 2, timeout: 300_0
   });
 });
 
+/** What may be wrong with a Redis behind one address. */
+const troubles: [what: string, begin: (pair: Awaited<ReturnType<typeof openPair>>) => unknown][] = [
+  ["forwards nothing any more", ({ forwarder }) => forwarder.stall()],
+  ["has become a replica", ({ a }) => a.send("REPLICAOF", "127.0.0.1", "1")],
+  ["has failed over", ({ failOver }) => failOver()],
+  ["is gone", ({ a, b }) => Promise.all([a.kill(), b.kill()])],
+];
+
+describe("SIGTERM ends it with code 0 while Redis is in trouble", { concurrency: 2, timeout: 300_000 }, () => {
+  for (const [what, begin] of troubles) {
+    test(`the demo, and Redis ${what}`, async (t) => {
+      const pair = await openPair(t);
+      const { server, browser } = await spawnServerWith(t, pair.forwarder);
+      await browser.post("/login");
+      await begin(pair);
+      await until(() => server.stderr() !== "");
+      const { code, stderr } = await server.stop("SIGTERM"); // the demo ends itself with code 1 if it takes too long
+      assert.equal(code, 0, stderr);
+    });
+
+    test(`an example, and Redis ${what}`, async (t) => {
+      const pair = await openPair(t);
+      const example = await spawnExample(t, "examples/express.ts", {
+        REDIS_URL: `redis://127.0.0.1:${pair.forwarder.port}`,
+      });
+      const browser = new Browser(await example.listening());
+      await browser.post("/cart");
+      await begin(pair);
+      await until(() => example.stderr() !== "");
+      example.kill("SIGTERM");
+      const { code, stderr } = await example.end();
+      assert.equal(code, 0, stderr);
+    });
+  }
+});
+
+test("a forwarder that accepts and never forwards gets one attempt after the other, and requests a 503", async (t) => {
+  const { forwarder } = await openPair(t);
+  const { server, browser } = await spawnServerWith(t, forwarder);
+  await browser.post("/login");
+  forwarder.stall();
+  assert.equal((await browser.get("/session")).status, 503);
+  const before = forwarder.accepted();
+  await sleep(REDIS_TIME_LIMITS.connectMs);
+  assert.ok(forwarder.accepted() - before <= 2);
+  assert.equal((await browser.get("/session")).status, 503);
+  assert.match(server.stderr(), /^Redis is unavailable: no reply within \d+ ms\n$/);
+});
+
 describe("a server that is a replica", { concurrency: 2, timeout: 300_000 }, () => {
   test("is not given up for another connection to it, and is tried again about once a second", async (t) => {
     const { a, forwarder } = await openPair(t);
@@ -122,6 +176,33 @@ describe("a server that is a replica", { concurrency: 2, timeout: 300_000 }, () 
     assert.equal(await redis.eval("return 1", NO_KEYS), 1);
     await assert.rejects(redis.ping(), { code: "REDIS_UNAVAILABLE", reason: /is a replica/ });
     await a.send("REPLICAOF", "NO", "ONE");
+    await assertOneFailover(() => log.map((line) => `${line}\n`).join(""));
+    await redis.ping();
+  });
+
+  test("and a master again every second, is followed with one line of log for each change", async (t) => {
+    const { a, forwarder } = await openPair(t);
+    const { log } = await connect(t, forwarder.port);
+    for (let changes = 0; changes < 6; changes++) {
+      await a.send("REPLICAOF", ...(changes % 2 === 0 ? ["127.0.0.1", "1"] : ["NO", "ONE"]));
+      await sleep(1000);
+    }
+    assert.ok(await until(() => log.at(-1) === "Redis is back", RECOVERY_LIMIT_MS));
+    assert.ok(log.length <= 6, log.join("\n"));
+    assert.ok(forwarder.accepted() <= 8, String(forwarder.accepted()));
+  });
+
+  test("and that a Sentinel names as the master, is no master until it is one", async (t) => {
+    const replica = await spawnRedis(t, ["--replicaof", "127.0.0.1 1"]);
+    const sentinel = await spawnSentinel(t, replica.port);
+    const log: string[] = [];
+    const target = { host: "127.0.0.1", port: sentinel.port, sentinel: "mymaster" };
+    const redis = await connectRedis(target, { log: (line) => log.push(line) });
+    t.after(() => redis.close());
+    await assert.rejects(redis.ping(), { reason: /is a replica/ });
+    await sleep(3 * REDIS_TIME_LIMITS.retryReplicaMs);
+    assert.ok((await connectionsReceivedBy(replica)) < 20); // those of the Sentinel and of this test, too
+    await replica.send("REPLICAOF", "NO", "ONE");
     await assertOneFailover(() => log.map((line) => `${line}\n`).join(""));
     await redis.ping();
   });
