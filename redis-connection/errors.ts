@@ -32,11 +32,11 @@ export function replyCode(error: unknown): string | undefined {
 
 /**
  * An error reply that repeats a secret is replaced by one that does not. A server that does not know a command repeats its
- * arguments, and those of HELLO contain the password.
+ * arguments, and those of HELLO contain the password. Where in a script the error was is left out, too.
  */
 export function withoutSecrets(error: unknown, secrets: string[]): unknown {
   if (!(error instanceof ErrorReply)) return error;
-  const text = error.message.replace(/,? with args beginning with.*/s, "");
+  const text = error.message.replace(/,? with args beginning with.*| script: [\da-f]{40}, on @user_script.*/s, "");
   const isSafe = !secrets.some((secret) => secret !== "" && text.includes(secret));
   if (isSafe && text === error.message) return error;
   return new ErrorReply(isSafe ? text : replyCode(error));

@@ -26,7 +26,10 @@ export async function findServerProblem(
     replyOrRefusal(client.sendCommand<{ role?: string; version?: string }>(["HELLO"])),
     asksToWrite ? replyOrRefusal(client.eval(WRITE_PROBE, { keys: [], arguments: [] })) : undefined,
   ]);
-  if (hello instanceof Error) return { reason: describeError(hello), isReplica: false };
+  if (hello instanceof Error) {
+    const isOld = hello.message.startsWith("ERR wrong number of arguments"); // before 6.2, HELLO needed one
+    return { reason: isOld ? "Redis is older than 7.0" : describeError(hello), isReplica: false };
+  }
   if (hello.role !== "master" || replyCode(refusal) === "READONLY") {
     return { reason: "the server is a replica, which accepts no writes", isReplica: true };
   }
