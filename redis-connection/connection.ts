@@ -141,8 +141,9 @@ export class RedisConnection implements RedisCommands {
 
   /** If Redis would refuse other commands too, the next check logs that. */
   async #logRefusal(refusal: Refusal, asked: Promise<boolean>[]): Promise<void> {
+    const open = this.#open;
     const isKnown = (await Promise.all(asked)).every(Boolean);
-    if (this.#closing.signal.aborted || this.#open.problem() !== undefined) return;
+    if (this.#closing.signal.aborted || this.#open !== open || open.problem() !== undefined) return;
     if (!isKnown) this.#refusal ??= refusal;
     else if (this.#serverProblem() === undefined) this.#log.refused(refusal);
   }
@@ -199,6 +200,7 @@ export class RedisConnection implements RedisCommands {
     }
     const replaced = this.#open;
     this.#open = next;
+    this.#refusal = undefined; // of the server that was left
     void replaced.close();
   }
 
@@ -209,10 +211,11 @@ export class RedisConnection implements RedisCommands {
     keys: string[],
     args: string[] = [],
   ): Promise<Reply> {
+    const open = this.#open;
     const accept = this.#log.isRefused ? () => this.#log.accepted(operation) : undefined;
     replying.then(accept, (error: unknown) => {
       const code = replyCode(error);
-      if (code === undefined || IS_ABOUT_DATA.test(describeError(error))) return;
+      if (code === undefined || this.#open !== open || IS_ABOUT_DATA.test(describeError(error))) return;
       const secrets = [...this.#secrets, ...[...keys, ...args].filter(isLong)];
       this.#refusal ??= { operation, code, reason: describeError(withoutSecrets(error, secrets)) };
     });

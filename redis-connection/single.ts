@@ -8,12 +8,13 @@ export async function connectSingle(
   access: RedisAccess,
   signal: AbortSignal,
 ): Promise<OpenConnection> {
-  let lastError: unknown = new Error("the connection is closed");
+  // No error is made here: its stack would keep the connection that this one replaces, and so all that there ever were.
+  let lastError: unknown;
   const client = await connectClient(server, access, signal, (error) => (lastError = error));
   return {
     commands: client,
     clients: () => [client],
-    problem: () => (client.isReady ? undefined : lastError),
+    problem: () => (client.isReady ? undefined : (lastError ?? new Error("the connection is closed"))),
     reconnect: (nextSignal) => connectSingle(server, access, nextSignal),
     close: () => closeClients([client], client.close()),
   };
