@@ -38,7 +38,7 @@ async function bytesEach(client: Client, count: number, create: () => Promise<un
   return ((await usedMemory(client)) - before) / count;
 }
 
-export async function usedMemory(client: Client): Promise<number> {
+async function usedMemory(client: Client): Promise<number> {
   return Number(await infoOf(client, "memory", "used_memory"));
 }
 

@@ -6,7 +6,6 @@ export const FULL = {
   operations: { roundsOfHundred: 30, roundsOfTenThousand: 15 },
   cpuCost: { rounds: 15, callsPerRound: 20_000 },
   memory: { sessions: 10_000 },
-  growth: { sizes: [1000, 10_000, 100_000, 1_000_000], rounds: 15, callsPerRound: 2000 },
   watch: { connections: [0, 10_000], rounds: 3 },
 };
 
@@ -16,6 +15,5 @@ export const QUICK: Plan = {
   operations: { roundsOfHundred: 2, roundsOfTenThousand: 1 },
   cpuCost: { rounds: 3, callsPerRound: 5000 },
   memory: { sessions: 1000 },
-  growth: { sizes: [1000, 10_000], rounds: 3, callsPerRound: 1000 },
   watch: { connections: [0, 10_000], rounds: 1 },
 };

@@ -1,6 +1,6 @@
 /** What each operation costs Redis: the time of its commands in `INFO commandstats`. */
 import { RedisStore } from "connect-redis";
-import { defineScript, RedisSessionStore } from "../session-store.ts";
+import { RedisSessionStore } from "../session-store.ts";
 import { type Measure, measureInTurn, median, medianRatio, repeat } from "./measure.ts";
 import type { Plan } from "./plan.ts";
 import type { Client } from "./servers/redis-client.ts";
@@ -12,7 +12,6 @@ type Operation = (id: string) => Promise<unknown>;
 const EVALSHA = ["EVALSHA"];
 
 /** The least that any script costs: the unit for all others. */
-export const RETURN_1 = defineScript("return 1");
 const UNIT = "EVALSHA of return 1";
 
 /**
@@ -20,7 +19,6 @@ const UNIT = "EVALSHA of return 1";
  * session, so it is always in the cache.
  */
 export async function measureOperations(client: Client, plan: Plan["operations"]): Promise<Row[]> {
-  await client.scriptLoad(RETURN_1.source);
   const hundred = await operationsOn(client, 100, 20);
   const costsOfHundred = await measureInTurn(plan.roundsOfHundred, hundred);
   const tenThousand = await operationsOn(client, 10_000, 1);
@@ -41,6 +39,7 @@ async function operationsOn(client: Client, sessions: number, passes: number): P
   const session = toExpressSession(DATA);
   const ids = await repeat(sessions, () => store.createSession(DATA));
   ids.sort(); // IDs are random, so this is another order than that of their memory
+  const returnOne = await client.scriptLoad("return 1");
   const ownIds: string[] = []; // of the sessions that are created, rotated and deleted
 
   const measure =
@@ -58,7 +57,7 @@ async function operationsOn(client: Client, sessions: number, passes: number): P
   const measureRefreshing = (run: Operation) => measure(run, EVALSHA, TTL - 5); // the last reset was 5 seconds ago
 
   return {
-    [UNIT]: measure(() => client.evalSha(RETURN_1.sha1)),
+    [UNIT]: measure(() => client.evalSha(returnOne)),
     "plain HGETALL": measure((id) => client.hGetAll(store.keyOf(id)), ["HGETALL"]),
     "getSession, not refreshing": measureNotRefreshing((id) => store.getSession(id)),
     "getSession, refreshing": measureRefreshing((id) => store.getSession(id)),

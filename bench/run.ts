@@ -7,7 +7,6 @@ import { cpus, loadavg, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 import { startPrivateRedis } from "../demo/process/private.ts";
 import { measureCpuCost } from "./cpu-cost.ts";
-import { measureGrowth } from "./growth.ts";
 import { measureMemory } from "./memory.ts";
 import { FULL, QUICK } from "./plan.ts";
 import { MEASURED_CORE, OTHER_CORE, pin } from "./processes.ts";
@@ -41,7 +40,6 @@ pin(process.pid, MEASURED_CORE);
 await measure("cpu", () => measureCpuCost(client, plan.cpuCost));
 await measure("operations", () => measureOperations(client, plan.operations));
 await measure("memory", () => measureMemory(client, plan.memory));
-await measure("growth", () => measureGrowth(client, plan.growth));
 await measure("watch", () => measureWatch(client, plan.watch));
 
 client.destroy();
