@@ -244,26 +244,139 @@ test("leaves alone what somebody types while news comes in", async ({ page, cont
   await expect(field(page, "session_ttl")).toHaveText("6000");
 });
 
-test.describe("while Redis does not answer", () => {
+test.describe("while Redis does not reply", () => {
   test.use({ expectedStatuses: [503] });
 
-  test("says so, keeps the cookie, and comes back by itself", async ({ page, context, redis, start }) => {
-    await start(page);
-    await redis.pause(3000);
-    await page.getByRole("button", { name: "Count a page view" }).click();
+  test("greys what it does not know, stops the clocks, turns the buttons off, and comes back without a reload", async ({
+    page,
+    context,
+    redis,
+    start,
+  }) => {
+    await start(page, { ttl: 300 });
+    await page.evaluate(() => Object.assign(globalThis, { isTheSamePage: true }));
+    await redis.pause(6000);
     await expect(page.getByRole("alert")).toContainText("Redis cannot be used at the moment.");
+    await expect(said(page, "Session started.")).toBeHidden();
+    await expect(said(page, "These buttons need Redis.")).toBeVisible();
+    await expect(page.getByRole("region", { name: "Time left" })).toContainText(/last known at \d\d:\d\d:\d\d UTC/);
+    await expect(page.getByRole("region", { name: "Redis", exact: true })).toHaveCSS("opacity", /^0/);
+    for (const name of ["Count a page view", "Log out", "15 s", "Run the race"]) {
+      await expect(page.getByRole("button", { name }).first()).toHaveAttribute("aria-disabled", "true");
+    }
+    const left = await secondsLeft(page);
+    await page.getByRole("button", { name: "Count a page view" }).click({ force: true });
+    await page.waitForResponse((response) => response.status() === 503);
+    expect(await secondsLeft(page)).toBe(left);
     expect(await context.cookies()).toHaveLength(1);
+
     await expect(page.getByRole("alert")).toBeHidden();
+    await expect(said(page, "Session started.")).toBeVisible();
     await page.getByRole("button", { name: "Count a page view" }).click();
-    await expect(field(page, "page_views")).toHaveText(/[23]/); // the first click may have come through after all
+    await expect(field(page, "page_views")).toHaveText("2");
+    expect(await page.evaluate(() => "isTheSamePage" in globalThis)).toBe(true);
   });
 
-  test("shows an error page that comes back by itself", async ({ page, redis, start }) => {
+  test("says after a click, and only then, that it may have taken effect", async ({ page, redis, start }) => {
     await start(page);
+    await page.route("**/session?*", () => {}); // else a peek may notice it before the click
     await redis.pause(3000);
-    await page.goto("/");
-    await expect(page.getByRole("heading", { name: "Redis cannot be used at the moment." })).toBeVisible();
+    await page.getByRole("button", { name: "Count a page view" }).click();
+    await expect(page.getByRole("alert")).toContainText("not certain whether your last click took effect");
+    await page.unroute("**/session?*");
+    await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange"))); // peeks at once
+    await expect(page.getByRole("alert")).toBeHidden();
+    await expect(field(page, "page_views")).toHaveText(/[12]/);
+  });
+
+  test("shows on a page load the cookie, that nothing is known, and the session when Redis is back", async ({
+    page,
+    context,
+    redis,
+    start,
+  }) => {
+    await start(page);
+    await redis.pause(4000);
+    expect((await page.goto("/"))!.status()).toBe(503);
+    const [cookie] = await context.cookies();
+    await expect(page.getByRole("region", { name: "Your browser" })).toContainText(`sid=${cookie!.value}`);
+    await expect(page.getByRole("region", { name: "Redis", exact: true })).toContainText("nothing is known");
+    await expect(page.getByText("not certain")).toHaveCount(0);
+    await expect(said(page, "This page comes back by itself")).toBeVisible();
     await expect(field(page, "username")).toHaveText("andrew");
+    await expect(page.getByRole("alert")).toBeHidden();
+  });
+
+  test("does not call expired what Redis lost", async ({ page, context, redis, start }) => {
+    await start(page, { ttl: 300 });
+    await redis.pause(3000);
+    await expect(page.getByRole("alert")).toBeVisible();
+    await redis.remove(context); // replied to after the pause, and before the next peek
+    await expect(said(page, "Session lost.")).toBeVisible();
+    await expect(said(page, "expired")).toBeHidden();
+    await expect(marks(page).last()).toHaveAccessibleName("The end: lost while Redis was unavailable, or deleted");
+  });
+});
+
+test("does not claim after a log-out in another tab that this browser has the cookie", async ({
+  page,
+  context,
+  start,
+}) => {
+  await start(page);
+  const tab = await context.newPage();
+  await tab.goto("/");
+  await tab.getByRole("button", { name: "Log out" }).click();
+  await expect(said(page, "this browser has no cookie any more")).toBeVisible();
+  await expect(page.getByRole("region", { name: "Your browser" })).toContainText("has no cookie");
+  await start(tab, { username: "second" });
+  await expect(field(page, "username")).toHaveText("second");
+});
+
+test("stops claiming the cookie of an expired session when another tab has cleared it", async ({
+  page,
+  context,
+  start,
+}) => {
+  await start(page, { ttl: 1 });
+  await expect(said(page, "Session expired.")).toBeVisible();
+  await expect(page.getByRole("region", { name: "Your browser" })).toContainText("still has the cookie");
+  await (await context.newPage()).goto("/");
+  await expect(page.getByRole("region", { name: "Your browser" })).toContainText("has no cookie");
+  await expect(said(page, "Session expired.")).toBeVisible();
+});
+
+test.describe("whatever the clock of the browser says", () => {
+  test("counts down and tells the time by Redis' clock, also when it is set during the visit", async ({
+    page,
+    context,
+    redis,
+    start,
+  }) => {
+    await page.clock.install({ time: Date.now() - 3_600_000 });
+    await start(page);
+    await page.clock.setSystemTime(Date.now() + 7_200_000);
+    await peeks(page, 1);
+    const left = await redis.timeLeft(context);
+    await expect.poll(async () => (await secondsLeft(page)) * 1000).toBeLessThanOrEqual(left + 1000);
+    await redis.remove(context);
+    await expect(said(page, "Session ended.")).toBeVisible();
+    const shown = /at (\d\d):\d\d:\d\d UTC/.exec((await said(page, "Session ended.").locator("..").textContent())!)!;
+    expect([new Date().getUTCHours(), new Date(Date.now() - 60_000).getUTCHours()]).toContain(Number(shown[1]));
+  });
+
+  test("does not say of a session that expired while the computer slept that something else ended it", async ({
+    page,
+    context,
+    redis,
+    start,
+  }) => {
+    await page.clock.install();
+    await start(page, { ttl: 4 });
+    await page.clock.pauseAt(await page.evaluate(() => Date.now() + 1500)); // the page's clock stands still
+    await expect.poll(() => redis.timeLeft(context)).toBeLessThan(0);
+    await page.clock.resume();
+    await expect(said(page, "while this page was not watching")).toBeVisible();
   });
 });
 
@@ -331,7 +444,7 @@ test("ignores the reply to a peek that was sent before a click", async ({ page, 
   await expect(field(page, "username")).toHaveText("andrew");
 });
 
-test("notices the session that another tab started", async ({ page, context, start }) => {
+test("follows another tab to a new session and a new session ID", async ({ page, context, start }) => {
   await start(page, { username: "first" });
   const tab = await context.newPage();
   await tab.goto("/");
@@ -344,19 +457,6 @@ test("notices the session that another tab started", async ({ page, context, sta
   await expect(said(tab, "New session ID.")).toBeVisible();
   const cookie = (await context.cookies()).find(({ name }) => name === "sid");
   await expect(page.getByRole("region", { name: "Your browser" })).toContainText(`sid=${cookie!.value}`);
-});
-
-test("notices a log-in in another tab while it has no session", async ({ page, context, start }) => {
-  await page.goto("/");
-  await expect(said(page, "You have no session.")).toBeVisible();
-  const tab = await context.newPage();
-  await start(tab, { username: "second" });
-  await expect(field(page, "username")).toHaveText("second");
-  await expect(marks(page).last()).toHaveAccessibleName("In another tab: the session starts, TTL 60 s");
-  await tab.getByRole("button", { name: /^Log out/ }).click();
-  await expect(said(page, "You have no session.").or(said(page, "Session ended."))).toBeVisible();
-  await start(tab, { username: "third" });
-  await expect(field(page, "username")).toHaveText("third");
 });
 
 test.describe("while the server is down", () => {

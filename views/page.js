@@ -71,6 +71,7 @@ const isWatching = document.querySelector("#session, [data-status='503']") !== n
 const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 const mainElement = () => /** @type {HTMLElement} */ (document.querySelector("main"));
 const session = () => document.getElementById("session");
+const isUnknown = () => session()?.dataset["state"] === "unknown";
 const isLive = () => session()?.dataset["state"] === "live";
 const isOutage = () => !byId("outage").hidden;
 /** Stands in the place of the list of sessions, until that is read. */
@@ -221,6 +222,7 @@ function peek() {
     if (session() === null) return response.ok ? location.reload() : undefined;
     showOutage(response.ok ? "" : reply.error);
     if (!response.ok) return;
+    if (isUnknown()) return showNews(signal, isOutdated);
     if (!reply.authenticated) return isLive() ? showEnd(signal, isOutdated) : undefined;
     if (isNews(reply, sentAt)) return showNews(signal, isOutdated);
     seePeek();
@@ -298,9 +300,10 @@ async function showNews(signal, isOutdated) {
   if (newMain === null || isOutdated()) return;
   newMain.querySelector("#costs")?.replaceChildren();
   /** @type {Cause} */
-  const cause = isLive()
-    ? { request: "GET /?refresh=false", kind: "peek" }
-    : { request: "In another tab", kind: "start" };
+  const cause =
+    isLive() || isUnknown()
+      ? { request: "GET /?refresh=false", kind: "peek" }
+      : { request: "In another tab", kind: "start" };
   showKeepingInput(newMain, { ...cause, isUnasked: true });
 }
 
@@ -586,7 +589,8 @@ function markChanges(oldFields) {
 /** @param {string} html */
 const mainIn = (html) => new DOMParser().parseFromString(html, "text/html").querySelector("main");
 /** @param {Element | null} errorPage */
-const headingOf = (errorPage) => errorPage?.querySelector("h2")?.textContent ?? "The server does not answer.";
+const headingOf = (errorPage) =>
+  errorPage?.querySelector(".error h2, [data-reason='outage'] strong")?.textContent ?? "The server does not answer.";
 const clocks = () => Array.from(/** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".clock")));
 
 function shownFields() {
@@ -623,5 +627,6 @@ function showOutage(text) {
 
 setInterval(draw, matchMedia("(prefers-reduced-motion: reduce)").matches ? CALM_DRAW_MS : DRAW_MS);
 begin();
+if (isUnknown()) showOutage(headingOf(mainElement()));
 tellOtherTabs();
 if (isLive()) observe({ request: "GET /", kind: "use" });

@@ -47,7 +47,7 @@ async function take(step) {
   for (const button of buttons) button.disabled = true;
   try {
     const reply = await post(step);
-    for (const way of ["plain", "store"]) {
+    for (const way of ["plain", "whole", "store"]) {
       if (step === "start") begin(way, reply[way].held);
       else show(way, step, reply[way]);
     }
@@ -88,11 +88,8 @@ function showButtons(hint = HINTS[taken]) {
  * @param {string} held
  */
 function begin(way, held) {
-  const template = /** @type {HTMLTemplateElement} */ (part("template"));
-  part(`.${way} table`)?.remove();
-  part(`.${way}`).append(template.content.cloneNode(true));
-  part(`.${way} caption`).textContent = `${part(`.${way} h3`).textContent}, in the order that you chose`;
-  part(`.${way} tbody`).replaceChildren();
+  part(`.${way} .calls`).replaceChildren();
+  part(`.${way} .calls`).setAttribute("aria-label", "In the order that you chose");
   part(`.${way} .verdict`).textContent = "";
   part(`.${way} .because`).hidden = true;
   addRow(way, ["Log-in", "", "a new session", held]);
@@ -108,9 +105,9 @@ function show(way, step, { calls, fields }) {
   for (const { call, reply, held } of calls) addRow(way, [who, call, reply, held]);
   if (step === "write" && taken.includes("logout")) {
     const isThere = "page_views" in fields;
-    part(`.${way} .verdict`).textContent = isThere
-      ? "The session came back after the log-out."
-      : "The session stays deleted.";
+    const isComplete = "username" in fields;
+    const revived = isComplete ? "The user is logged in again." : "The session came back after the log-out, in part.";
+    part(`.${way} .verdict`).textContent = isThere ? revived : "The session stays deleted.";
     part(`.${way} .because`).hidden = false;
     document.dispatchEvent(new CustomEvent("experiment", { detail: "race" }));
   }
@@ -122,11 +119,12 @@ function show(way, step, { calls, fields }) {
  */
 function addRow(way, texts) {
   const template = /** @type {HTMLTemplateElement} */ (part("template"));
-  const row = /** @type {Element} */ (template.content.querySelector("tbody tr")?.cloneNode(true));
+  const row = /** @type {Element} */ (template.content.querySelector("li")?.cloneNode(true));
   row.classList.toggle("logout", texts[0] === "Log-out");
-  for (const [index, cell] of row.querySelectorAll("th, code, span, .held").entries())
+  for (const [index, cell] of row.querySelectorAll(".who, code, .reply, .held").entries()) {
     cell.textContent = texts[index] ?? "";
-  part(`.${way} tbody`).append(row);
+  }
+  part(`.${way} .calls`).append(row);
 }
 
 /**

@@ -1,6 +1,6 @@
 import { parseCookie, stringifySetCookie } from "cookie";
 import { isNoticeName, type NoticeName } from "./notices.ts";
-import type { RaceResult, RoundHistory } from "../race-lab/race-lab.ts";
+import { RACE_WAYS, type RaceResult, type RoundHistory } from "../race-lab/race-lab.ts";
 import type { LoggedCommand } from "../explain/command-log.ts";
 
 /** What a form did: the page shows it once. */
@@ -69,13 +69,13 @@ function isLoggedCommand(value: unknown): value is LoggedCommand {
 const isText = (value: unknown) => typeof value === "string";
 
 function isRaceResult(value: unknown): value is RaceResult {
-  const { rounds, work_ms, plain, store, history } = value as Partial<RaceResult>;
-  if (![rounds, work_ms, plain?.revived, store?.revived].every(Number.isFinite)) return false;
-  return history === null || [history?.plain, history?.store].every(isRoundHistory);
+  const { rounds, work_ms, history, ...ways } = value as Partial<RaceResult>;
+  if (![rounds, work_ms, ...RACE_WAYS.map((way) => ways[way]?.revived)].every(Number.isFinite)) return false;
+  return history === null || RACE_WAYS.every((way) => isRoundHistory(history?.[way]));
 }
 
 function isRoundHistory(value: unknown): value is RoundHistory {
-  const { steps, fields } = value as Partial<RoundHistory>;
+  const { steps, fields } = (value ?? {}) as Partial<RoundHistory>;
   if (!Array.isArray(steps) || typeof fields !== "object" || fields === null) return false;
   if (!steps.every(({ step, calls }) => isText(step) && Array.isArray(calls))) return false;
   return steps.flatMap((step) => step.calls).every(({ call, reply, held }) => [call, reply, held].every(isText));

@@ -1,4 +1,12 @@
-import { DEFAULT_ROUNDS, MAX_ROUNDS, type RaceResult, type RoundHistory, WORK_MS } from "../race-lab/race-lab.ts";
+import {
+  DEFAULT_ROUNDS,
+  MAX_ROUNDS,
+  RACE_WAYS,
+  type RaceResult,
+  type RaceWay,
+  type RoundHistory,
+  WORK_MS,
+} from "../race-lab/race-lab.ts";
 import { formField, type FormField, type Mistake } from "./form-field.ts";
 
 /** The values of `views/race.ejs`. */
@@ -8,7 +16,8 @@ export interface RaceView {
   maxRounds: number;
   /** The rounds that were run; undefined before a race. */
   roundsRun: number | undefined;
-  ways: RaceWay[];
+  hasHistory: boolean;
+  ways: WayView[];
 }
 
 /** A call of the request or of the log-out, its reply, and what Redis held after it. */
@@ -19,19 +28,43 @@ interface RaceRow {
   held: string;
 }
 
-interface RaceWay {
-  id: "plain" | "store";
+interface WayView {
+  id: RaceWay;
   title: string;
   about: string;
   /** Undefined before a race. */
   revived: number | undefined;
+  /** What came back, in words, after the count. */
+  outcome: string;
   /** Why the session came back, or why not. */
   reason: string;
   /** Whether the race had this outcome. If not, the reason is hidden until the page's script shows it. */
   isReasonShown: boolean;
-  caption: string;
   rows: RaceRow[];
 }
+
+const WORDS: Record<RaceWay, { title: string; about: string; outcome: string; reason: string }> = {
+  plain: {
+    title: "Plain commands",
+    about: "HGETALL, then HSET and PEXPIRE, as in the session store guide of the Redis documentation",
+    outcome: "came back after the log-out, in part",
+    reason:
+      "The check and the write are two steps, and the log-out came between them. HSET made the key again, with two of its five fields: a session without a user.",
+  },
+  whole: {
+    title: "The whole session as one value",
+    about: "GET, then SET, as most session stores do",
+    outcome: "came back after the log-out, complete",
+    reason: "The request wrote back all five fields that it had read. The user is logged in again.",
+  },
+  store: {
+    title: "This store",
+    about: "getSession, then incrementField",
+    outcome: "came back after the log-out",
+    reason:
+      "A script checks and writes in one step, so no log-out can come between. It found no session, and wrote nothing.",
+  },
+};
 
 /** `typedRounds`: what was typed into a form that was refused. */
 export function createRaceView(
@@ -45,30 +78,14 @@ export function createRaceView(
     rounds: formField("rounds", typedRounds ?? race?.rounds ?? DEFAULT_ROUNDS, mistake),
     maxRounds: MAX_ROUNDS,
     roundsRun: race?.rounds,
-    ways: [
-      {
-        id: "plain",
-        title: "Plain commands",
-        about: "HGETALL, then HSET and PEXPIRE",
-        revived: race?.plain.revived,
-        reason:
-          "With plain commands, the check and the write are two steps. The log-out came between them, and HSET created the key again, with the two fields that it writes. A request that writes the whole session, as with many stores, would log the user in again.",
-        isReasonShown: (race?.plain.revived ?? 0) > 0,
-        caption: history === undefined ? "" : "Plain commands, in the first round in which the session came back",
-        rows: history === undefined ? [] : rowsOf(history.plain),
-      },
-      {
-        id: "store",
-        title: "This store",
-        about: "getSession, then incrementField",
-        revived: race?.store.revived,
-        reason:
-          "In this store, a script checks and writes in one step, so no log-out can come between. It found no session, and wrote nothing.",
-        isReasonShown: race?.store.revived === 0,
-        caption: history === undefined ? "" : "This store, in the same round",
-        rows: history === undefined ? [] : rowsOf(history.store),
-      },
-    ],
+    hasHistory: history !== undefined,
+    ways: RACE_WAYS.map((id) =>
+      Object.assign({ id }, WORDS[id], {
+        revived: race?.[id].revived,
+        isReasonShown: race !== undefined && race[id].revived > 0 === (id !== "store"),
+        rows: history === undefined ? [] : rowsOf(history[id]),
+      }),
+    ),
   };
 }
 

@@ -10,6 +10,18 @@ import { createSessionView, LOG_IN_TTL, type PageSettings, type PageState } from
 /** Seconds: how long a session of the third experiment lives, however active. */
 const SHORT_ABSOLUTE_TTL = 30;
 
+const NOTHING_KNOWN: Omit<PageState, "sessionId" | "key"> = {
+  session: null,
+  clock: undefined,
+  sessions: "unread",
+  notice: undefined,
+  mistake: undefined,
+  typed: { username: undefined, ttl: undefined, absoluteTtl: undefined, rounds: undefined },
+  race: undefined,
+  costs: [],
+  outage: "Redis cannot be used at the moment.",
+};
+
 /** What to do after an error that has a page of its own. */
 const ADVICE: Record<number, string> = {
   403: "Nothing was changed. Forms are accepted from this site's own page only: use the one there.",
@@ -23,6 +35,7 @@ const ADVICE: Record<number, string> = {
 export interface Page {
   /** `port`: the one that the request came in on, which tells several servers apart. */
   renderSession: (state: PageState, port: number | undefined) => string;
+  renderOutage: (cookie: { sessionId: string; key: string }, port: number | undefined) => string;
   /** `operation`: whose lines to mark. */
   renderScript: (operation: string | null, port: number | undefined) => string;
   renderError: (status: number, message: string, port: number | undefined) => string;
@@ -43,6 +56,11 @@ export function createPage(settings: PageSettings, assets: Asset[]): Page {
   const raceLabBeforeARace = render("race.ejs", createRaceView(undefined, undefined, undefined));
 
   return {
+    renderOutage: (cookie, port) =>
+      documentWith(
+        `<main>${render("session.ejs", createSessionView(settings, { ...NOTHING_KNOWN, ...cookie }))}</main>`,
+        port,
+      ),
     renderSession(state, port) {
       const session = render("session.ejs", createSessionView(settings, state));
       const raceView = createRaceView(state.race, state.typed.rounds, state.mistake);

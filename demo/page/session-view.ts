@@ -58,6 +58,8 @@ export interface PageState {
   race: RaceResult | undefined;
   /** The most recent first. */
   costs: RequestCost[];
+  /** Why nothing is known of the session; undefined if Redis replied. */
+  outage: string | undefined;
 }
 
 /** What the page says of the session. */
@@ -68,7 +70,7 @@ export interface Notice {
   text: string;
   isBad: boolean;
   /** For the page's script, which shows the one that applies. */
-  reason: "" | "idle" | "absolute" | "elsewhere" | "tab" | "lost" | "unknown";
+  reason: "" | "outage" | "idle" | "absolute" | "elsewhere" | "tab" | "lost" | "unknown";
 }
 
 /** A timeout of the session. `left` and `of` in milliseconds. */
@@ -133,7 +135,8 @@ interface DevicesView {
 
 /** The values of `views/sides.ejs`. */
 interface SidesView {
-  state: "none" | "live" | "ended";
+  /** `unknown`: Redis did not reply. */
+  state: "none" | "live" | "ended" | "unknown";
   cookie: CookieView;
   news: Notice[];
   username: FormField;
@@ -185,6 +188,7 @@ export function createSessionView(settings: PageSettings, pageState: PageState):
 }
 
 const ABOUT_REDIS = {
+  unknown: "does not reply, so nothing is known of the session under this key:",
   live: "holds a hash, under a key that always has an expiry:",
   ended: "Nothing is left of the session. Whoever sends its ID is not logged in.",
   none: "has no session for you. At log-in it gets a hash, under a key that expires:",
@@ -198,7 +202,8 @@ function liveSession({ session, clock }: PageState) {
   return { session, clocks: clocksOf(session, clock) };
 }
 
-function stateOf({ sessionId }: PageState, session: DemoSession | null): SessionView["state"] {
+function stateOf({ sessionId, outage }: PageState, session: DemoSession | null): SessionView["state"] {
+  if (outage !== undefined) return "unknown";
   if (session !== null) return "live";
   return sessionId === undefined ? "none" : "ended";
 }
@@ -210,6 +215,7 @@ function cookieView(settings: PageSettings, value: string, state: SessionView["s
 }
 
 const ABOUT_COOKIE = {
+  unknown: "keeps its cookie. Whether it opens a session, only Redis can tell:",
   live: "holds one cookie, with an ID that says nothing about you:",
   ended: "still has the cookie, and its ID is no longer valid:",
   none: "has no cookie. At log-in it gets one, with a random ID and nothing else:",
@@ -250,7 +256,8 @@ function deadlineOf({ session_deadline }: DemoSession): number | undefined {
 /** `2026-04-08T12:34:56Z`, as the store writes times. */
 const dateOf = (time: number) => `${new Date(time).toISOString().slice(0, -5)}Z`;
 
-function newsOf({ sessionId, notice, mistake }: PageState, session: DemoSession | null): Notice[] {
+function newsOf({ sessionId, notice, mistake, outage }: PageState, session: DemoSession | null): Notice[] {
+  if (outage !== undefined) return [bad(outage, "This page comes back by itself when Redis replies", "outage")];
   if (mistake !== undefined && mistake.field === undefined) {
     return [bad(mistake.message.replace(/\.?$/, "."), session === null ? "Log in again" : "Nothing was changed")];
   }

@@ -1,5 +1,5 @@
 import type { RedisCommands } from "../../redis-connection/index.ts";
-import { type Hash, heldInWords, observe, type RaceSession, type StepRecord } from "./race-session.ts";
+import { type Hash, heldInWords, newFields, observe, type RaceSession, type StepRecord } from "./race-session.ts";
 
 /**
  * A session kept with plain commands, as in the session store guide of the Redis documentation: HGETALL to read, then
@@ -18,14 +18,8 @@ export class PlainSession implements RaceSession {
     this.#ttl = ttl;
   }
 
-  async create({ username, page_views }: { username: string; page_views: number }): Promise<void> {
-    const fields = {
-      username,
-      page_views: String(page_views),
-      session_ttl: String(this.#ttl),
-      created_at: timestamp(),
-      last_accessed_at: timestamp(),
-    };
+  async create(): Promise<void> {
+    const fields = newFields(this.#ttl);
     // Here and in `write`, both are sent at once: a connection lost in between would leave a key that never expires.
     await Promise.all([this.#redis.hSet(this.#key, fields), this.#redis.pExpire(this.#key, this.#ttl * 1000)]);
   }
@@ -46,7 +40,7 @@ export class PlainSession implements RaceSession {
   }
 
   async write(): Promise<StepRecord> {
-    const fields = { page_views: "2", last_accessed_at: timestamp() };
+    const fields = { page_views: "2", last_accessed_at: new Date().toISOString() };
     const [[added, heldAfterWrite], [isSet, held]] = await Promise.all([
       observe(this.#redis.hSet(this.#key, fields), this.fields()),
       observe(this.#redis.pExpire(this.#key, this.#ttl * 1000), this.fields()),
@@ -67,5 +61,3 @@ export class PlainSession implements RaceSession {
     return this.#redis.del(this.#key);
   }
 }
-
-const timestamp = () => new Date().toISOString();

@@ -7,19 +7,25 @@ export interface StepRecord {
   step: RaceStep;
   /** `key` stands for the key of the session; `held`: what Redis held under it right after the call. */
   calls: { call: string; reply: string; held: string }[];
-  /** Whether the step found a session. A plain write does not check, so it is always true. */
+  /** Whether the step found a session. A write without the store does not check, so it is always true. */
   found: boolean;
 }
 
 /** A session that the race is run on. */
 export interface RaceSession extends Record<RaceStep, () => Promise<StepRecord>> {
-  /** The fields of the hash in Redis; empty if there is no key. */
+  /** The fields in Redis; empty if there is no key. */
   fields(): Promise<Hash>;
   /** Deletes the key, whatever it holds. */
   remove(): Promise<unknown>;
 }
 
 export type Hash = Record<string, string>;
+
+/** A new session, as the ways without the store keep it. `ttl` in seconds. */
+export function newFields(ttl: number): Hash {
+  const now = new Date().toISOString();
+  return { username: "race lab", page_views: "1", session_ttl: String(ttl), created_at: now, last_accessed_at: now };
+}
 
 /**
  * The reply to a call, and in words what the key held right after it. The call and then the HGETALL are sent at once, and

@@ -3,7 +3,7 @@ import type { IncomingMessage } from "node:http";
 import type { App } from "../app.ts";
 import { HttpError } from "../http/http-error.ts";
 import { htmlReply, jsonReply, type Reply } from "../http/reply.ts";
-import { showMistake } from "./page.ts";
+import { showMistake, showOutage } from "./page.ts";
 import { type RequestContext, wantsHtml } from "./request-context.ts";
 
 /**
@@ -19,6 +19,7 @@ export async function errorReply(
   const httpError = toHttpError(error);
   const { status, message, headers } = httpError;
   if (!wantsHtml(request.headers)) return jsonReply({ error: message }, status, headers);
+  if (context?.method === "GET" && context.path === "/" && status === 503) return showOutage(context, httpError);
   if (context?.method === "POST" && error instanceof HttpError) {
     return showMistake(context, httpError).catch((pageError: unknown) =>
       errorReply(app, request, undefined, pageError),

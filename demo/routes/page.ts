@@ -26,6 +26,15 @@ export async function showMistake(context: RequestContext, mistake: HttpError): 
   return htmlReply(html, mistake.status, mistake.headers);
 }
 
+/** The page while Redis does not reply: nothing is known of the session, and the cookie is left alone. */
+export function showOutage(
+  { app, store, sessionId = "", port }: RequestContext,
+  { status, headers }: HttpError,
+): Reply {
+  const html = app.page.renderOutage({ sessionId, key: store.keyOf(sessionId) }, port);
+  return htmlReply(html, status, headers);
+}
+
 async function renderPage(
   context: RequestContext,
   { refreshTtl, mistake }: { refreshTtl: boolean; mistake?: HttpError },
@@ -53,6 +62,7 @@ async function renderPage(
       rounds: lastIn(form, "rounds"),
     },
     costs: flash === undefined ? [cost] : [cost, flash],
+    outage: undefined,
   } as const;
   return { html: app.page.renderSession(state, port), session };
 }

@@ -15,14 +15,15 @@ describe("POST /race", () => {
   test("counts the sessions that came back, and shows the first round in which one did", async () => {
     const reply = await app.newBrowser().post("/race", { rounds: "30" });
     assert.equal(reply.status, 200);
-    const { rounds, plain, store, history } = jsonOf(reply) as never as {
+    const { rounds, plain, whole, store, history } = jsonOf(reply) as never as {
       rounds: number;
       plain: { revived: number };
+      whole: { revived: number };
       store: { revived: number };
       history: { plain: { steps: { step: string }[] } };
     };
     assert.equal(rounds, 30);
-    assert.ok(plain.revived > 0, "none came back");
+    assert.ok(plain.revived > 0 && whole.revived > 0, "none came back");
     assert.deepEqual(store, { revived: 0 });
     assert.deepEqual(
       history.plain.steps.map(({ step }) => step),
@@ -41,8 +42,9 @@ describe("POST /race", () => {
     const page = await browser.get("/", asForm);
     assert.match(page.shown, /of 30 came back after the log-out/);
     assert.match(page.shown, /HSET key page_views 2/);
-    assert.match(page.shown, /<p class="because">With plain commands/);
-    assert.match(page.shown, /<p class="because">In this store/);
+    assert.match(page.shown, /<p class="because">The check and the write are two steps/);
+    assert.match(page.shown, /<p class="because">The request wrote back all five fields/);
+    assert.match(page.shown, /<p class="because">A script checks and writes in one step/);
     assert.doesNotMatch((await browser.get("/", asForm)).shown, /came back after the log-out/);
   });
 

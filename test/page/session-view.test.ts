@@ -49,6 +49,7 @@ function state(
     sessions: "unread",
     race: undefined,
     costs: [],
+    outage: undefined,
     ...changes,
   };
 }
