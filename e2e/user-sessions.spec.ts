@@ -18,12 +18,12 @@ test("notices a session that begins in another browser, ends it, and the other b
   start,
 }) => {
   await start(page, { username: "user-a" });
-  await expect(items(page)).toHaveText([/This browser/]);
+  await expect(items(page)).toHaveText([/Chrome on .*: this browser/]);
   const elsewhere = await browser.newContext({ baseURL: url });
   const other = await openElsewhere(elsewhere);
   await start(other, { username: "user-a" });
   await expect(items(page)).toHaveCount(2);
-  await expect(items(page).filter({ hasText: "This browser" })).toHaveCount(1);
+  await expect(items(page).filter({ hasText: ": this browser" })).toHaveCount(1);
   await list(page)
     .getByRole("button", { name: /^End the session of another browser/ })
     .click();
@@ -48,7 +48,7 @@ test("shows how long another browser's session has, by the second", async ({ pag
   const elsewhere = await browser.newContext({ baseURL: url });
   await start(await openElsewhere(elsewhere), { username: "user-f", ttl: 500 });
   await start(page, { username: "user-f" });
-  const other = items(page).filter({ hasText: "Another browser" });
+  const other = items(page).filter({ hasNotText: "this browser" });
   await expect(other).toContainText(/ 49\d s left/);
   const before = await other.locator(".ttl").textContent();
   await expect(other.locator(".ttl")).not.toHaveText(before!);

@@ -360,10 +360,10 @@ function devicesView(sessions: PageState["sessions"], username: string): Devices
   if (sessions === "unavailable") {
     return { isUnread: false, items: [], hasOthers: false, note: "Redis cannot list them at the moment." };
   }
-  const items = sessions.slice(0, MAX_SHOWN).map(({ handle, current, created_at, last_accessed_at, ttl }) => ({
+  const items = sessions.slice(0, MAX_SHOWN).map(({ handle, current, device, created_at, last_accessed_at, ttl }) => ({
     handle,
     current,
-    name: current ? "This browser" : "Another browser",
+    name: current ? `${device}: this browser` : device,
     created: created_at,
     createdTime: timeOfDay(created_at),
     accessedTime: timeOfDay(last_accessed_at),
