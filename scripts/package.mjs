@@ -31,6 +31,9 @@ try {
   renameSync(dist, join(target, "dist"));
   renameSync(join(folder, tarball), join(target, tarball));
   console.log(`${tarball}: ${(statSync(join(target, tarball)).size / 1024).toFixed(0)} KB`);
+} catch (error) {
+  console.error(`The package was not made: ${String(error).split("\n", 1)[0]}`);
+  process.exitCode = 1;
 } finally {
   rmSync(folder, { recursive: true });
 }
@@ -41,6 +44,7 @@ function compile(dist) {
     extends: resolve("tsconfig.json"),
     compilerOptions: {
       target: "es2022",
+      lib: ["es2022"],
       rootDir: process.cwd(),
       outDir: dist,
       noEmit: false,
@@ -68,7 +72,11 @@ function describePackage() {
     const path = `./${file.replace(/\.ts$/, "")}`;
     return [entry, { types: `${path}.d.ts`, default: `${path}.js` }];
   });
-  const optional = ["express-session", "@types/express-session", "@types/express"];
+  const optional = {
+    "express-session": devDependencies["express-session"],
+    "@types/express-session": devDependencies["@types/express-session"],
+    "@types/express": "4 || 5",
+  };
   return {
     name,
     version,
@@ -79,11 +87,8 @@ function describePackage() {
     sideEffects: false,
     exports: Object.fromEntries(exports),
     engines,
-    peerDependencies: {
-      redis: dependencies.redis,
-      ...Object.fromEntries(optional.map((peer) => [peer, devDependencies[peer]])),
-    },
-    peerDependenciesMeta: Object.fromEntries(optional.map((peer) => [peer, { optional: true }])),
+    peerDependencies: { redis: dependencies.redis, ...optional },
+    peerDependenciesMeta: Object.fromEntries(Object.keys(optional).map((peer) => [peer, { optional: true }])),
   };
 }
 

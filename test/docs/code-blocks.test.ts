@@ -46,10 +46,11 @@ test("every code block is of a kind that is tested here", () => {
   assert.deepEqual([...kinds].toSorted(), ["console", "js", "json", "sh", "text", "ts"]);
 });
 
-/** snippets.test.ts runs these. */
+/** snippets.test.ts runs these, and `npm run compatibility` those of its page. */
 function isSnippet(page: string, code: string): boolean {
   return (
     page === "docs/faq.md" ||
+    page === "docs/compatibility.md" ||
     /rotateSession\(|ifUnavailable: "continue"|^const store = new RedisSessionStore/.test(code)
   );
 }
@@ -91,10 +92,10 @@ describe("TypeScript in README and docs", () => {
   }
 });
 
-test("the lines of README make a new application, and the tsconfig.json of the questions compiles it", async (t) => {
+test("the lines of README make a new application, and those of the questions turn it into JavaScript", async (t) => {
   const application = join(folder, "my-app");
   const lines = blocksIn("sh")
-    .find(({ code }) => code.includes("npm init"))!
+    .find(({ code }) => code.includes("src/server.ts"))!
     .code.replaceAll("../my-app", application);
   const setup = lines.split("\n").filter((line) => !line.includes("npm install") && !line.startsWith("npx tsx"));
   await run("bash", ["-ec", `${setup.join("\n")}\nnpm init -y && npm pkg set type=module`], { cwd: root });
@@ -106,6 +107,11 @@ test("the lines of README make a new application, and the tsconfig.json of the q
   const environment = { REDIS_URL: `redis://127.0.0.1:${redis.port}` };
   const fromSource = await spawnExample(t, join(application, "src/server.ts"), environment);
   await fromSource.listening();
+
+  const toJavaScript = blocksIn("sh").find(({ code }) => code.includes("--noCheck"))!.code;
+  await run("bash", ["-ec", toJavaScript], { cwd: application });
+  await run(process.execPath, ["user-sessions.js"], { cwd: application });
+  await run(process.execPath, ["redis-connection/index.js"], { cwd: application });
 
   await writeFile(join(application, "tsconfig.json"), blocksIn("json")[0]!.code);
   await run(process.execPath, [join(root, "node_modules/typescript/bin/tsc")], { cwd: application });

@@ -83,17 +83,6 @@ describe("the code in the questions", () => {
     assert.match((store as RedisSessionStore).keyOf("id"), /^test:[0-9a-f-]{36}:id$/);
   });
 
-  test("adapts a client with the functions of ioredis", async () => {
-    const ioredis = {
-      evalsha: async (...args: (string | number)[]) => redis.sendCommand(["EVALSHA", ...args.map(String)]),
-      eval: async (...args: (string | number)[]) => redis.sendCommand(["EVAL", ...args.map(String)]),
-    };
-    const { store } = (await run("Does it work with ioredis?", { ioredis }, ["store"])) as { store: RedisSessionStore };
-    const id = await store.createSession({ username: "andrew" });
-    assert.equal((await store.getSession(id))?.["username"], "andrew");
-    assert.equal(await store.deleteSession(id), true);
-  });
-
   test("makes a jar of the cookies of Next", async () => {
     const { store } = openSession();
     const cookie = new SessionCookie();

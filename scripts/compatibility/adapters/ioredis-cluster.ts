@@ -1,0 +1,19 @@
+import { Cluster } from "ioredis";
+import type { RedisScripting } from "./session-store.ts";
+
+export async function connect(url: string): Promise<RedisScripting> {
+  const { hostname, port } = new URL(url);
+  const redis = new Cluster([{ host: hostname, port: Number(port) }], {
+    lazyConnect: true,
+    enableOfflineQueue: false, // or a write that was reported as failed is done later
+    retryDelayOnFailover: 0, // or a write whose reply was lost is done twice
+    clusterRetryStrategy: (times) => Math.min(times * 50, 500),
+    redisOptions: { autoResendUnfulfilledCommands: false, socketTimeout: 3000 },
+  });
+  redis.on("error", () => {}); // log it
+  await redis.connect(); // commands fail until the client is ready
+  return {
+    evalSha: (sha1, { keys, arguments: args }) => redis.evalsha(sha1, keys.length, ...keys, ...args),
+    eval: (script, { keys, arguments: args }) => redis.eval(script, keys.length, ...keys, ...args),
+  };
+}
