@@ -109,7 +109,7 @@ export interface RedisSessionStoreOptions<Fields extends FieldTypes = TextFields
 }
 
 /** Requires `fields` if there is a type argument: without `fields`, every value is text, and the types would be wrong. */
-type FieldsIfTyped<Fields extends FieldTypes> = IsText<Fields> extends true ? unknown : { fields: Fields };
+export type FieldsIfTyped<Fields extends FieldTypes> = IsText<Fields> extends true ? unknown : { fields: Fields };
 
 /** The timeouts of one session, in seconds. Default: those of the store, `ttl` being at most `absoluteTtl`. */
 export interface SessionTimeouts {

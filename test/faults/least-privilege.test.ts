@@ -40,6 +40,14 @@ async function asUser<Result>(
 
 const operations: [name: string, run: (store: RedisSessionStore, id: string) => Promise<unknown>, answer: unknown][] = [
   ["getSession", async (store, id) => (await store.getSession(id))?.["username"], "ada"],
+  [
+    "getSession within a second of the last use, with little time left",
+    async (store, id) => {
+      await redis.send("EXPIRE", store.keyOf(id), "20");
+      return (await store.getSession(id))?.ttl;
+    },
+    "500",
+  ],
   ["getSession, a look", async (store, id) => (await store.getSession(id, { refreshTtl: false }))?.ttl, "500"],
   ["updateSession", (store, id) => store.updateSession(id, { username: "grace", theme: null }), true],
   ["incrementField", (store, id) => store.incrementField(id, "page_views", 2), 3],

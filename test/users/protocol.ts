@@ -19,10 +19,34 @@ export interface Rules {
   marks: boolean;
   /** A session is deleted before its entry is removed. */
   deletesBeforeRemoving: boolean;
-  /** Listing leaves alone an entry without a session for its first minute. */
-  sparesUnfinished: boolean;
-  /** Listing removes an entry only if it is as it was read. */
-  comparesBeforePruning: boolean;
+  /** Only an entry that was confirmed when it was read is removed because its session is gone. */
+  sparesUnconfirmed: boolean;
+  /** An entry that was not confirmed within a minute is marked, not removed. */
+  marksOverdue: boolean;
+  /** Whoever logs in or lists ends all that is marked, not only what it has marked itself. */
+  endsWhatOthersMarked: boolean;
+  /** While a rotation is under way, no entry is removed because its session is gone. */
+  keepsWhileRotating: boolean;
+  /** A list that finds a session gone reads the index again. */
+  readsAgain: boolean;
+  /** A list peeks again at a session that a rotation has not created yet. */
+  awaitsRotations: boolean;
+  /** A list reads entries that are not confirmed before the others. */
+  readsUnconfirmedFirst: boolean;
+  /** Which sessions have to go is chosen when an entry is confirmed, not when it is added. */
+  choosesWhenConfirming: boolean;
+  /** Sessions that stay were seen alive when others have to go. */
+  peeksBeforeChoosing: boolean;
+  /** Entries that are not confirmed are not counted and not chosen. */
+  countsConfirmedOnly: boolean;
+  /** A log-in does not choose itself. */
+  logInSparesItself: boolean;
+  /** A rotation that counts may choose itself. */
+  rotationMayGo: boolean;
+  /** A rotation that confirms one too many chooses, too. */
+  countsRotations: boolean;
+  /** Sessions that have to go are marked before they are deleted. */
+  marksChosen: boolean;
 }
 
 export const RULES: Rules = {
@@ -30,13 +54,26 @@ export const RULES: Rules = {
   confirms: true,
   marks: true,
   deletesBeforeRemoving: true,
-  sparesUnfinished: true,
-  comparesBeforePruning: true,
+  sparesUnconfirmed: true,
+  marksOverdue: true,
+  endsWhatOthersMarked: true,
+  keepsWhileRotating: true,
+  readsAgain: true,
+  awaitsRotations: true,
+  readsUnconfirmedFirst: true,
+  choosesWhenConfirming: true,
+  peeksBeforeChoosing: true,
+  countsConfirmedOnly: true,
+  logInSparesItself: true,
+  rotationMayGo: true,
+  countsRotations: true,
+  marksChosen: true,
 };
 
-/** `unfinished` in its first minute, `overdue` after it, `confirmed` once its session was seen to be there. */
+/** `creating` and `rotating` until it is confirmed; overdue after a minute. */
 interface Entry {
-  readonly progress: "unfinished" | "overdue" | "confirmed";
+  readonly progress: "creating" | "rotating" | "confirmed";
+  readonly isOverdue?: boolean;
   readonly isMarked: boolean;
 }
 
@@ -56,94 +93,40 @@ interface Step {
 class Unavailable extends Error {}
 
 /** Yields steps that are sent together and take effect in any order, and gets their results. */
-type Program = Generator<Step[], unknown, unknown[]>;
+type Program<Result = unknown> = Generator<Step[], Result, unknown[]>;
 
 export interface Process {
   name: string;
   /** Started only once somebody was given this ID. */
   needs?: Id | undefined;
+  /** Started only once all others are over. One of them may have crashed. */
+  isLast?: boolean;
   /** The session that this one becomes a new ID of. */
   rotates?: { from: Id; to: Id };
   /** An end of all sessions, but for this one. */
   endsAll?: { except: Id | undefined };
+  lists?: boolean;
   program: () => Program;
 }
 
-// Steps on the index.
-
-/** Entries of creations that took longer than a minute are void. */
-function removeVoid(index: Map<Id, Entry>): void {
-  for (const [id, { progress }] of index) if (progress === "overdue") index.delete(id);
+export interface Limits {
+  maxSessions?: number;
+  /** The sessions with the earliest deadlines have to go first. Those that are not named have the deadline 0. */
+  deadlines?: Record<Id, number>;
+  /** How many sessions a log-in peeks at in one step. */
+  pageSize?: number;
 }
 
-const add = (id: Id, from?: Id): Step => ({
-  name: `index: add ${id}`,
-  run: ({ index }) => {
-    removeVoid(index);
-    if (from !== undefined && index.get(from)?.isMarked) return false;
-    index.set(id, { progress: "unfinished", isMarked: false });
-    return true;
-  },
-});
+const UNAVAILABLE = "unavailable";
+const MOST_READINGS = 4; // Then the time limit of a list is over.
 
-const confirm = (id: Id, from?: Id): Step => ({
-  name: `index: confirm ${id}`,
-  run: ({ index }) => {
-    const entry = index.get(id);
-    if (!entry || entry.isMarked) return false;
-    index.set(id, { progress: "confirmed", isMarked: false });
-    if (from !== undefined) index.delete(from);
-    return true;
-  },
-});
+const markedIn = (index: Redis["index"]) => [...index.keys()].filter((id) => index.get(id)!.isMarked).toSorted();
 
-const remove = (...ids: Id[]): Step => ({
-  name: `index: remove ${ids.join(" and ")}`,
-  run: ({ index }) => {
-    for (const id of ids) index.delete(id);
-  },
-});
-
-const read: Step = {
-  name: "index: read",
-  run: ({ index }) => {
-    removeVoid(index);
-    return [...index];
-  },
-};
-
-const prune = (entries: [Id, Entry][], { comparesBeforePruning }: Rules): Step => ({
-  name: `index: prune ${entries.map(([id]) => id).join(" and ")}`,
-  run: ({ index }) => {
-    for (const [id, { progress, isMarked }] of entries) {
-      const entry = index.get(id);
-      const isUnchanged = entry?.progress === progress && entry.isMarked === isMarked;
-      if (isUnchanged || !comparesBeforePruning) index.delete(id);
-    }
-  },
-});
-
-const mark = (except: Id | undefined, { marks }: Rules): Step => ({
-  name: "index: mark",
-  run: ({ index }) => {
-    const others = [...index.keys()].filter((id) => id !== except);
-    if (marks) for (const id of others) index.set(id, { ...index.get(id)!, isMarked: true });
-    return others;
-  },
-});
-
-const aMinutePasses: Step = {
-  name: "a minute passes",
-  run: ({ index }) => {
-    for (const [id, entry] of index) {
-      if (entry.progress === "unfinished") index.set(id, { ...entry, progress: "overdue" });
-    }
-  },
+const markIn = (index: Redis["index"], ids: Id[]) => {
+  for (const id of ids) index.set(id, { ...index.get(id)!, isMarked: true });
 };
 
 // Steps on a session.
-
-const UNAVAILABLE = "unavailable";
 
 const onSession = (verb: string, id: Id, run: (sessions: Set<Id>) => unknown): Step => ({
   name: `session: ${verb} ${id}`,
@@ -151,51 +134,254 @@ const onSession = (verb: string, id: Id, run: (sessions: Set<Id>) => unknown): S
 });
 const create = (id: Id) => onSession("create", id, (sessions) => sessions.add(id).has(id));
 const peek = (id: Id) => onSession("peek", id, (sessions) => sessions.has(id));
-const take = (id: Id) => onSession("take", id, (sessions) => sessions.delete(id));
+const moveOut = (id: Id) => onSession("move out", id, (sessions) => sessions.delete(id));
 const end = (id: Id) => onSession("delete", id, (sessions) => sessions.delete(id));
 const expire = (id: Id) => onSession("expire", id, (sessions) => sessions.delete(id));
 
-function* only(step: Step): Generator<Step[], unknown, unknown[]> {
-  return (yield [step])[0];
-}
+export function operations(
+  rules: Rules = RULES,
+  { maxSessions = Infinity, deadlines = {}, pageSize = Infinity }: Limits = {},
+) {
+  // Steps on the index.
 
-function* finishEnding(id: Id): Program {
-  yield [end(id)];
-  yield [remove(id)];
-  return null;
-}
+  const deadlineOf = (id: Id) => deadlines[id] ?? 0;
+  const isCounted = ({ progress, isMarked }: Entry) =>
+    !isMarked && (progress === "confirmed" || !rules.countsConfirmedOnly);
 
-export function operations(rules: Rules = RULES) {
-  function* finish(id: Id, from?: Id): Program {
-    yield [create(id)];
-    if (!rules.addsBeforeCreating) yield [add(id)];
+  /** The entries that count, the earliest deadline first. Those that are not confirmed have a minute. */
+  function countedIn(index: Redis["index"]): Id[] {
+    const rank = (id: Id) => (index.get(id)!.progress === "confirmed" ? deadlineOf(id) : -1);
+    const ids = [...index.keys()].filter((id) => isCounted(index.get(id)!));
+    return ids.toSorted((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
+  }
+
+  function cleanUp(index: Redis["index"]): void {
+    for (const [id, { isOverdue, isMarked }] of index) {
+      if (!isOverdue || isMarked) continue;
+      if (rules.marksOverdue) markIn(index, [id]);
+      else index.delete(id);
+    }
+  }
+
+  const add = (id: Id, from?: Id): Step => ({
+    name: `index: add ${id}`,
+    run: ({ index }) => {
+      if (from !== undefined && index.get(from)?.isMarked) return null;
+      const counted = countedIn(index);
+      cleanUp(index);
+      index.set(id, { progress: from === undefined ? "creating" : "rotating", isMarked: false });
+      if (from !== undefined || !rules.peeksBeforeChoosing) return { isAtLimit: false, ids: [] };
+      if (!rules.choosesWhenConfirming) {
+        const chosen = counted.slice(0, Math.max(0, counted.length + 1 - maxSessions));
+        markIn(index, chosen);
+        return { isAtLimit: false, ids: [], chosen };
+      }
+      return { isAtLimit: maxSessions > 1 && counted.length >= maxSessions, ids: latestOf(counted, 0) };
+    },
+  });
+
+  /** While a rotation is under way, the session that is gone may be the one that it rotates. */
+  function removeGone(index: Redis["index"], gone: Id[]): void {
+    const isOneRotated = [...index.values()].some(({ progress, isMarked }) => progress === "rotating" && !isMarked);
+    if (isOneRotated && rules.keepsWhileRotating) return;
+    for (const id of gone) index.delete(id);
+  }
+
+  const latestOf = (counted: Id[], skipped: number) => counted.toReversed().slice(skipped, skipped + pageSize);
+
+  const confirm = (id: Id, from: Id | undefined, gone: Id[], alive: number): Step => ({
+    name: `index: confirm ${id}`,
+    run: ({ index }) => {
+      const entry = index.get(id);
+      if (!entry || entry.isMarked) return { outcome: "refused", ids: [] };
+      const others = (each: Id) => each !== id && each !== from && !gone.includes(each);
+      const counted = countedIn(index).filter(others);
+      const counts = rules.choosesWhenConfirming && (from === undefined || rules.countsRotations);
+      const excess = counts ? Math.max(0, counted.length + 1 - maxSessions) : 0;
+      const stay = Math.min(from === undefined ? maxSessions - 1 : maxSessions, counted.length);
+      if (excess > 0 && alive < stay && rules.peeksBeforeChoosing) {
+        return { outcome: "peek", ids: latestOf(counted, alive) };
+      }
+      index.set(id, { progress: "confirmed", isMarked: false });
+      if (from !== undefined) index.delete(from);
+      removeGone(index, gone);
+      const sparesItself = from === undefined ? rules.logInSparesItself : !rules.rotationMayGo;
+      const chosen = countedIn(index)
+        .filter((each) => (each === id ? !sparesItself : others(each)))
+        .slice(0, excess);
+      if (!rules.marksChosen) return { outcome: chosen.includes(id) ? "ended" : "confirmed", ids: chosen };
+      markIn(index, chosen);
+      const ids = rules.endsWhatOthersMarked ? markedIn(index) : chosen;
+      return { outcome: chosen.includes(id) ? "ended" : "confirmed", ids };
+    },
+  });
+
+  /** Returns the marked entries. */
+  const remove = (ids: Id[], isUnwanted: (id: Id) => boolean = () => false): Step => ({
+    name: `index: remove ${ids.join(" and ")}`,
+    run: ({ index }) => {
+      for (const id of ids) index.delete(id);
+      return rules.endsWhatOthersMarked ? markedIn(index).filter((id) => !isUnwanted(id)) : [];
+    },
+  });
+
+  /** Removes entries, and reads those with the highest score below `after`: the finest pages that there can be. */
+  const readPage = (after: number, gone: Id[]): Step => ({
+    name: gone.length > 0 ? `index: remove ${gone.join(" and ")}, and read` : "index: read",
+    run: ({ index }) => {
+      removeGone(index, gone);
+      if (after === Infinity) cleanUp(index);
+      const unconfirmed = rules.readsUnconfirmedFirst ? 1000 : -1000;
+      const scoreOf = (id: Id) => (index.get(id)!.progress === "confirmed" ? deadlineOf(id) : unconfirmed);
+      const rest = [...index].filter(([id, { isMarked }]) => !isMarked && scoreOf(id) < after);
+      const score = Math.max(-Infinity, ...rest.map(([id]) => scoreOf(id)));
+      const page = rest.filter(([id]) => scoreOf(id) === score).map(([id, { progress }]) => [id, progress] as const);
+      const isLast = !rest.some(([id]) => scoreOf(id) < score);
+      return {
+        page: page.toSorted(([a], [b]) => (a < b ? -1 : 1)),
+        next: isLast ? null : score,
+        marked: after === Infinity ? markedIn(index) : [],
+      };
+    },
+  });
+
+  const mark = (except: Id | undefined): Step => ({
+    name: "index: mark",
+    run: ({ index }) => {
+      const others = [...index.keys()].filter((id) => id !== except).toSorted();
+      if (rules.marks) markIn(index, others);
+      return others;
+    },
+  });
+
+  const aMinutePasses: Step = {
+    name: "a minute passes",
+    run: ({ index }) => {
+      for (const [id, entry] of index) if (entry.progress !== "confirmed") index.set(id, { ...entry, isOverdue: true });
+    },
+  };
+
+  // What operations are made of.
+
+  function* only(step: Step): Program {
+    return (yield [step])[0];
+  }
+
+  function* endSession(id: Id): Program<null> {
+    yield [end(id)];
+    yield [remove([id])];
+    return null;
+  }
+
+  function* endMarked(marked: Id[], kept?: Id): Program<{ isAll: boolean }> {
+    const left: Id[] = [];
+    for (let ids = marked.filter((id) => id !== kept); ids.length > 0;) {
+      if (!rules.deletesBeforeRemoving) yield [remove(ids)];
+      const results = yield ids.map(end);
+      left.push(...ids.filter((_, i) => results[i] === UNAVAILABLE));
+      const gone = ids.filter((_, i) => results[i] !== UNAVAILABLE);
+      if (!rules.deletesBeforeRemoving) break;
+      ids = (yield* only(remove(gone, (id) => id === kept || left.includes(id)))) as Id[];
+    }
+    return { isAll: left.length === 0 };
+  }
+
+  function* peekAt(ids: Id[], ...others: Step[]): Program<Id[]> {
+    if (ids.length + others.length === 0) return [];
+    const results = (yield [...others, ...ids.map(peek)]).slice(others.length);
+    if (results.includes(UNAVAILABLE)) throw new Unavailable();
+    return ids.filter((_, i) => results[i] === false);
+  }
+
+  function* confirmAndEnd(id: Id, from: Id | undefined, peeked: { gone: Id[]; alive: number }): Program<Id | null> {
+    const gone = [...peeked.gone];
+    let { alive } = peeked;
+    for (;;) {
+      const { outcome, ids } = (yield* only(confirm(id, from, gone, alive))) as { outcome: string; ids: Id[] };
+      if (outcome === "refused") return yield* endSession(id);
+      if (outcome !== "peek") {
+        yield* endMarked(ids);
+        return outcome === "confirmed" ? id : null;
+      }
+      const found = yield* peekAt(ids);
+      gone.push(...found);
+      alive += ids.length - found.length;
+    }
+  }
+
+  function* logIn(id: Id): Program {
+    if (!rules.addsBeforeCreating) {
+      yield [create(id)];
+      yield [add(id)];
+      return yield* confirmAndEnd(id, undefined, { gone: [], alive: 0 });
+    }
+    const { isAtLimit, ids, chosen = [] } = (yield* only(add(id))) as { isAtLimit: boolean; ids: Id[]; chosen?: Id[] };
+    yield* endMarked(chosen);
     if (!rules.confirms) {
-      if (from !== undefined) yield [remove(from)];
+      yield [create(id)];
       return id;
     }
-    return (yield* only(confirm(id, from))) ? id : yield* finishEnding(id);
+    const gone = yield* peekAt(ids, create(id));
+    return yield* confirmAndEnd(id, undefined, { gone, alive: isAtLimit ? ids.length - gone.length : 0 });
+  }
+
+  function* rotate(from: Id, to: Id): Program {
+    if (!(yield* only(peek(from)))) return null;
+    if (rules.addsBeforeCreating && (yield* only(add(to, from))) === null) return yield* endSession(from);
+    if (!(yield* only(moveOut(from)))) {
+      yield [remove([to])];
+      return null;
+    }
+    yield [create(to)];
+    if (!rules.addsBeforeCreating) yield [add(to)];
+    if (rules.confirms) return yield* confirmAndEnd(to, from, { gone: [], alive: 0 });
+    yield [remove([from])];
+    return to;
+  }
+
+  /** Returns what is listed; nothing if the time limit is over. */
+  function* list(): Program {
+    const peeks = new Map<Id, boolean>();
+    let gone: Id[] = [];
+    for (let readings = 1; readings <= MOST_READINGS; readings++) {
+      let isComplete = true;
+      const listed: Id[] = [];
+      let marked: Id[] = [];
+      for (let after: number | null = Infinity; after !== null;) {
+        type Page = { page: [Id, Entry["progress"]][]; next: number | null; marked: Id[] };
+        const reply: Page = (yield* only(readPage(after, gone))) as Page;
+        gone = [];
+        after = reply.next;
+        marked = marked.concat(reply.marked);
+        const unknown = reply.page.filter(([id]) => !peeks.has(id));
+        const dead = yield* peekAt(unknown.map(([id]) => id));
+        for (const [id, progress] of unknown) {
+          if (!dead.includes(id)) peeks.set(id, true);
+          else if (progress === "confirmed" || !rules.sparesUnconfirmed) {
+            peeks.set(id, false);
+            gone.push(id);
+            isComplete = false;
+          } else if (progress !== "rotating" || !rules.awaitsRotations) peeks.set(id, false);
+          else isComplete = false;
+        }
+        listed.push(...reply.page.map(([id]) => id).filter((id) => peeks.get(id)));
+      }
+      if (!isComplete && rules.readsAgain) continue;
+      if (gone.length > 0) yield [remove(gone)];
+      if (rules.endsWhatOthersMarked) yield* endMarked(marked);
+      return listed;
+    }
+    return null;
   }
 
   return {
-    logIn: (id: Id): Process => ({
-      name: `log-in ${id}`,
-      *program() {
-        if (rules.addsBeforeCreating) yield [add(id)];
-        return yield* finish(id);
-      },
-    }),
+    logIn: (id: Id): Process => ({ name: `log-in ${id}`, program: () => logIn(id) }),
 
     rotate: (from: Id, to: Id): Process => ({
       name: `rotation of ${from} to ${to}`,
       needs: from,
       rotates: { from, to },
-      *program() {
-        if (!(yield* only(peek(from)))) return null;
-        if (rules.addsBeforeCreating && !(yield* only(add(to, from)))) return yield* finishEnding(from);
-        if (yield* only(take(from))) return yield* finish(to, from);
-        yield [remove(to)];
-        return null;
-      },
+      program: () => rotate(from, to),
     }),
 
     logOut: (id: Id): Process => ({
@@ -203,7 +389,7 @@ export function operations(rules: Rules = RULES) {
       needs: id,
       *program() {
         const isEnded = yield* only(end(id));
-        if (isEnded) yield [remove(id)];
+        if (isEnded) yield [remove([id])];
         return isEnded;
       },
     }),
@@ -211,10 +397,10 @@ export function operations(rules: Rules = RULES) {
     endOne: (id: Id): Process => ({
       name: `end of ${id}`,
       *program() {
-        const entries = (yield* only(read)) as [Id, Entry][];
-        if (!entries.some(([each]) => each === id)) return false;
+        const { page, marked } = (yield* only(readPage(Infinity, []))) as { page: [Id, string][]; marked: Id[] };
+        if (!page.some(([each]) => each === id) && !marked.includes(id)) return false;
         const isEnded = yield* only(end(id));
-        if (isEnded) yield [remove(id)];
+        if (isEnded) yield [remove([id])];
         return isEnded;
       },
     }),
@@ -224,29 +410,16 @@ export function operations(rules: Rules = RULES) {
       needs: except,
       endsAll: { except },
       *program() {
-        const ids = (yield* only(mark(except, rules))) as Id[];
-        if (ids.length === 0) return;
-        if (!rules.deletesBeforeRemoving) yield [remove(...ids)];
-        const results = yield ids.map(end);
-        const ended = ids.filter((_, i) => results[i] !== UNAVAILABLE);
-        if (rules.deletesBeforeRemoving && ended.length > 0) yield [remove(...ended)];
-        if (ended.length < ids.length) throw new Unavailable();
+        const marked = (yield* only(mark(except))) as Id[];
+        if (!(yield* endMarked(marked, except)).isAll) throw new Unavailable();
       },
     }),
 
-    list: (): Process => ({
-      name: "list",
-      *program() {
-        const entries = (yield* only(read)) as [Id, Entry][];
-        if (entries.length === 0) return;
-        const areAlive = yield entries.map(([id]) => peek(id));
-        const isDead = (_: unknown, i: number) => areAlive[i] === false;
-        const dead = entries
-          .filter(isDead)
-          .filter(([, { progress }]) => progress !== "unfinished" || !rules.sparesUnfinished);
-        if (dead.length > 0) yield [prune(dead, rules)];
-      },
-    }),
+    list: (): Process => ({ name: "list", lists: true, program: list }),
+
+    /** All others are over by then, or one has crashed. */
+    nextLogIn: (id: Id): Process => ({ name: `next log-in ${id}`, isLast: true, program: () => logIn(id) }),
+    nextList: (): Process => ({ name: "next list", isLast: true, lists: true, program: list }),
 
     expiry: (id: Id): Process => ({
       name: `expiry of ${id}`,
@@ -256,8 +429,9 @@ export function operations(rules: Rules = RULES) {
       },
     }),
 
-    minute: (): Process => ({
+    minute: (isLast = false): Process => ({
       name: "time",
+      isLast,
       *program() {
         yield [aMinutePasses];
       },
@@ -284,6 +458,7 @@ interface Waiting {
 interface Finished {
   outcome: unknown;
   isRejected: boolean;
+  hasCrashed?: boolean;
 }
 const PENDING = "pending";
 const isWaiting = (position: Position): position is Waiting => "steps" in position;
@@ -291,7 +466,7 @@ const isWaiting = (position: Position): position is Waiting => "steps" in positi
 interface State {
   redis: Redis;
   positions: Position[];
-  /** For each end of all that has begun: the sessions that it must end. */
+  /** For each end of all and each list that has begun: the sessions that were there then. */
   targets: (Id[] | undefined)[];
   /** How it came to this. */
   trace: Trace | undefined;
@@ -304,6 +479,8 @@ interface Trace {
 export interface Scenario {
   /** Sessions that are there at the beginning, with their entries. */
   sessions?: Id[];
+  /** Entries of sessions that have expired. */
+  stale?: Id[];
   processes: Process[];
 }
 
@@ -326,7 +503,22 @@ export class View {
   get outcomes(): { process: Process; outcome: unknown }[] {
     return this.#scenario.processes.flatMap((process, i) => {
       const position = this.#state.positions[i]!;
-      return isWaiting(position) || position.isRejected ? [] : [{ process, outcome: position.outcome }];
+      const hasFinished = !isWaiting(position) && !position.isRejected && !position.hasCrashed;
+      return hasFinished ? [{ process, outcome: position.outcome }] : [];
+    });
+  }
+
+  /** Sessions that each finished list must show, under one ID or another: they were there all the while. */
+  get unlisted(): Id[] {
+    return this.outcomes.flatMap(({ process, outcome }) => {
+      if (!process.lists || outcome === null) return [];
+      const targets = this.#state.targets[this.#scenario.processes.indexOf(process)] ?? [];
+      return targets.filter((id) => {
+        const line = this.#withDescendants([id]);
+        const isAlive = line.some((each) => this.redis.sessions.has(each) && this.isGiven(each));
+        const isToEnd = line.some((each) => this.redis.index.get(each)?.isMarked);
+        return isAlive && !isToEnd && !line.some((each) => (outcome as Id[]).includes(each));
+      });
     });
   }
 
@@ -360,13 +552,27 @@ export class View {
     return this.ready.length === 0;
   }
 
+  /** Whether all are over but the last ones, which have not begun. */
+  get isBeforeLast(): boolean {
+    return this.ready.every((i) => this.#scenario.processes[i]!.isLast && !hasBegun(this.#state.positions[i]!));
+  }
+
+  get hasCrash(): boolean {
+    return this.#state.positions.some((position) => !isWaiting(position) && position.hasCrashed);
+  }
+
   /** The numbers of the processes that can take a step. */
   get ready(): number[] {
-    return this.#scenario.processes.flatMap(({ needs }, i) => {
-      const position = this.#state.positions[i]!;
-      if (!isWaiting(position)) return [];
+    const { processes } = this.#scenario;
+    const { positions } = this.#state;
+    const ready = processes.flatMap(({ needs, isLast }, i) => {
+      const position = positions[i]!;
+      if (!isWaiting(position) || isLast) return [];
       return needs === undefined || hasBegun(position) || this.isGiven(needs) ? [i] : [];
     });
+    const last = processes.findIndex(({ isLast }, i) => isLast && isWaiting(positions[i]!));
+    if (last === -1 || ready.length > (this.hasCrash ? 0 : 1)) return ready;
+    return [...ready, last];
   }
 }
 
@@ -378,11 +584,11 @@ export interface Exploration {
 
 /** Breadth first, so that what is found wrong is reached in the fewest steps. */
 export function explore(scenario: Scenario, properties: Property[]): Exploration {
-  const { sessions = [], processes } = scenario;
+  const { sessions = [], stale = [], processes } = scenario;
   const positions = processes.map(() => new Map<string, Position>());
   const first: State = {
     redis: {
-      index: new Map(sessions.map((id) => [id, { progress: "confirmed", isMarked: false }])),
+      index: new Map([...sessions, ...stale].map((id) => [id, { progress: "confirmed", isMarked: false }])),
       sessions: new Set(sessions),
       unreachable: new Set(),
     },
@@ -416,20 +622,31 @@ export function explore(scenario: Scenario, properties: Property[]): Exploration
       const position = after.includes(PENDING)
         ? { steps, results: after, history }
         : positionAfter(i, [...history, after]);
-      const begins = processes[i]!.endsAll && history.length === 0 && state.targets[i] === undefined;
+      const { endsAll, lists, isLast } = processes[i]!;
+      const begins = (endsAll || lists) && history.length === 0 && state.targets[i] === undefined;
+      const others = isLast ? state.positions.map(crashIfUnfinished) : state.positions;
       return {
         redis,
-        positions: state.positions.with(i, position),
-        targets: begins ? state.targets.with(i, targetsIn(state)) : state.targets,
+        positions: others.with(i, position),
+        targets: begins ? state.targets.with(i, targetsIn(state, lists)) : state.targets,
         trace: { step: `${processes[i]!.name}: ${step.name}`, before: state.trace },
       };
     });
   }
 
+  /** When a last process begins, one that is not over has crashed. */
+  function crashIfUnfinished(position: Position, i: number): Position {
+    if (!isWaiting(position) || processes[i]!.isLast) return position;
+    return { outcome: null, isRejected: false, hasCrashed: true };
+  }
+
   /** A session whose rotation is under way counts as alive: it was when the end of all may have been called. */
-  function targetsIn({ redis, positions: now }: State): Id[] {
-    const rotating = processes.flatMap(({ rotates }, i) => (rotates && hasBegun(now[i]!) ? rotates.from : []));
-    return [...new Set([...redis.sessions, ...rotating])].toSorted();
+  function targetsIn(state: State, areGiven = false): Id[] {
+    const rotating = processes.flatMap(({ rotates }, i) =>
+      rotates && hasBegun(state.positions[i]!) ? rotates.from : [],
+    );
+    const ids = [...new Set([...state.redis.sessions, ...rotating])].toSorted();
+    return areGiven ? ids.filter((id) => new View(scenario, state).isGiven(id)) : ids;
   }
 
   function positionAfter(i: number, history: unknown[][]): Position {
@@ -468,10 +685,12 @@ const copyOf = ({ index, sessions, unreachable }: Redis): Redis => ({
 /** States that have the same key go on in the same way. */
 const keyOf = ({ redis: { index, sessions, unreachable }, positions, targets }: State) =>
   JSON.stringify([
-    Array.from(index, ([id, { progress, isMarked }]) => id + progress + isMarked).toSorted(),
+    Array.from(index, ([id, { progress, isOverdue, isMarked }]) => id + progress + isOverdue + isMarked).toSorted(),
     [...sessions].toSorted(),
     [...unreachable],
-    positions.map((each) => (isWaiting(each) ? [each.history, each.results] : [each.outcome, each.isRejected])),
+    positions.map((each) =>
+      isWaiting(each) ? [each.history, each.results] : [each.outcome, each.isRejected, each.hasCrashed],
+    ),
     targets,
   ]);
 
