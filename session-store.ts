@@ -145,7 +145,7 @@ const SESSION_PROTOTYPE: object = Object.freeze(Object.create(null) as object);
 const MAX_ABSOLUTE_TTL = 3_153_600_000; // seconds: 100 years
 const MAX_TIMEOUT_MS = 2_147_483_647; // a longer timer fires at once
 const MAX_STRING_BYTES = 536_870_912; // the most that a Redis string can hold
-const GRACE_MS = 100; // the last part of a time limit, but at most half of it: see startGrace
+const GRACE_MS = 100; // the last part of a time limit, but at most half of it: see `TimeLimit`
 
 /** Fields as Redis holds them, the reserved ones included. A `Map`, because a field may be named `__proto__`. */
 export type StoredFields = Map<string, string>;
