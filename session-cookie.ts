@@ -30,8 +30,8 @@ export interface CookieAttributes {
 
 /**
  * Reads the session cookie of one request, and sets it in its response. `headerJar` makes one for any framework. `set`
- * is called when everything in Redis is done. If it throws, because the response has been sent or the framework allows
- * no cookie at this place, the new session is deleted.
+ * is called last, after the change in Redis. If it throws, because the response has been sent or the framework allows no
+ * cookie at this place, the new session is deleted.
  */
 export interface CookieJar {
   get(name: string): string | undefined;
@@ -156,9 +156,9 @@ export class RequestSession<Data extends object, Session extends object, CreateO
   }
 
   /**
-   * Reads the session; `null` if there is none. `refreshTtl` resets its idle timeout. Use `false` where a page asks again
-   * and again by itself, or it keeps the session alive. Default: `true`. `clearIfGone` clears a cookie whose session is
-   * gone. Use it where a whole page is loaded, and nowhere else. Default: `false`.
+   * Reads the session; `null` if there is none. `refreshTtl` resets its idle timeout. Use `false` for requests that a page
+   * sends by itself, or they keep the session alive. Default: `true`. `clearIfGone` clears a cookie whose session is gone.
+   * Use it where a whole page is loaded, and nowhere else. Default: `false`.
    */
   async read({ refreshTtl = true, clearIfGone = false } = {}): Promise<Session | null> {
     if (this.#id === undefined) return null;
@@ -249,7 +249,7 @@ export class RequestSession<Data extends object, Session extends object, CreateO
 
 /**
  * A jar over the `Cookie` header of a request. It finds session IDs and no other cookies. `appendSetCookie` must add a
- * `Set-Cookie` header to the response and leave those alone that are there already.
+ * `Set-Cookie` header to the response and keep those that are there already.
  */
 export function headerJar(
   cookieHeader: string | null | undefined,
@@ -278,14 +278,14 @@ export interface CrossSiteOptions {
 }
 
 /**
- * Whether a page of another origin sent this request, also one of another subdomain. Check it for every request that
- * changes something, and reply with 403. `SameSite=Lax` is not enough: it only keeps the cookie from being sent along, and
+ * Whether a page of another origin sent this request. Another subdomain is another origin. Check it for every request
+ * that changes something, and reply with 403. `SameSite=Lax` is not enough: it only keeps the cookie from being sent along, and
  * a log-in needs no cookie, so another site could log your user in to an account of the attacker (login CSRF). Browsers
  * send `Sec-Fetch-Site` over HTTPS and to localhost; over plain HTTP elsewhere, and if they are old, `Origin` only. A
  * request without either header comes from a program, not from a page in a browser.
  *
  * Over plain HTTP elsewhere than on localhost, the pages must not have the `Referrer-Policy: no-referrer`, which is the
- * default of Helmet: browsers then send their forms with `Origin: null`. `same-origin` keeps as much secret from others.
+ * default of Helmet: browsers then send their forms with `Origin: null`. Use `same-origin`, which sends no referrer to other sites either.
  */
 export function isCrossSite(headers: OriginHeaders, { allowedOrigins = [] }: CrossSiteOptions = {}): boolean {
   for (const allowed of allowedOrigins) assertOrigin(allowed);
@@ -318,8 +318,8 @@ function isSessionId(value: string | undefined): value is string {
 }
 
 /**
- * Returns the first value of this name that has the form of a session ID. There may be others: another application of
- * this domain or of another port may use the same name. Browsers send the cookie with the longest path first.
+ * Returns the first value of this name that has the form of a session ID. There may be others: another application on
+ * this domain or on another port may use the same name. Browsers send the cookie with the longest path first.
  */
 function readSessionId(cookieHeader: string | null | undefined, name: string): string | undefined {
   for (const pair of cookieHeader?.split(";") ?? []) {
@@ -345,7 +345,7 @@ function trimBlanks(text: string): string {
 
 const isBlank = (character: string | undefined) => character === " " || character === "\t";
 
-/** Labels of letters, digits and hyphens. The last one begins with a letter, or it would be that of an IP address. */
+/** Labels of letters, digits and hyphens. The last one begins with a letter, which that of an IP address does not. */
 function isDomain(text: string): boolean {
   const labels = text.split(".");
   const areLabels = labels.every((label) => /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/i.test(label));

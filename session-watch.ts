@@ -12,9 +12,6 @@
  * So the watch peeks at the session of each open connection once in `everyMs`, which resets no idle timeout. While Redis
  * replies in time, a connection outlives its session by at most `everyMs` and the time limit of the store. While Redis is
  * unavailable, nothing is known and so nothing is ended; the first check after that decides.
- *
- * It does not use Redis' keyspace events: they need a setting of the server, reach only one node of a cluster, come late
- * for a session that expires, and do not tell a log-out from a rotation.
  */
 
 /** What the watch needs of a store. `RedisSessionStore` and `UserSessions` have it. */
@@ -50,8 +47,8 @@ interface Connection {
 }
 
 const MAX_EVERY_MS = 2_147_483_647; // a longer timer fires at once
-const MAX_TURNS = 50; // the sessions are checked in so many turns, spread evenly over `everyMs` …
-const MIN_TURN_MS = 20; // … or in fewer, if that would be less than this from one turn to the next
+const MAX_TURNS = 50; // each session is checked in one of these turns, which are spread evenly over `everyMs`
+const MIN_TURN_MS = 20; // from one turn to the next; if `everyMs` is short, there are fewer turns
 const MAX_CHECKS_AT_ONCE = 100; // so that other requests get their turn on the connection to Redis
 
 export class SessionWatch {
@@ -83,9 +80,8 @@ export class SessionWatch {
 
   /**
    * Watches a connection, and returns the function that removes it: call that when the connection has closed. `onEnd` is
-   * called once, when the session has ended for whatever reason, and never inside `add`: for an ID without a session, after
-   * the first check. Each call is a registration of its own, with the same arguments too. Without a session ID
-   * (`undefined`), there is no session.
+   * called once, when the session has ended for whatever reason; for an ID without a session, such as `undefined`, after
+   * the first check. It is never called inside `add`. Two calls with the same arguments are two registrations.
    */
   add(id: string | undefined, onEnd: () => unknown): () => void {
     if (this.#isClosed) return () => {};
@@ -123,7 +119,7 @@ export class SessionWatch {
     }
   }
 
-  /** Forgets all connections, for ever: no callback is called any more, and `add` does nothing. */
+  /** Forgets all connections. From then on, no callback is called, and `add` does nothing. */
   close(): void {
     this.#isClosed = true;
     for (const session of this.#sessions.values()) {
@@ -154,7 +150,7 @@ export class SessionWatch {
     this.#forgetIfUnused(to);
   }
 
-  /** While a session is being checked or rotated it is kept, so that it is never checked twice at the same time. */
+  /** A session that is being checked or rotated is kept, so that it is never checked twice at the same time. */
   #forgetIfUnused(session: WatchedSession): void {
     if (session.connections.size === 0 && session.rotations === 0 && !session.isChecking) this.#forget(session);
   }

@@ -94,7 +94,7 @@ app.use((error: unknown, _request: Request, response: Response, next: NextFuncti
 const server = createServer(app);
 const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES });
 
-/** The session and the origin are checked here, once: another site's page may open a WebSocket to any host. */
+/** Checks the session and, because a page of another site may open a WebSocket to any host, the origin. */
 server.on("upgrade", (request, socket, head) => {
   const refuse = (error: unknown) => {
     const { status } = describe(error);
@@ -118,7 +118,7 @@ function chat(socket: WebSocket, id: string, username: string): void {
   const remove = watch.add(id, () => socket.close(SESSION_ENDED, "Session ended"));
   clients.add(send);
   socket.on("message", (data: Buffer) => {
-    // Reading the session resets its idle timeout: who writes is active. And nobody writes with a session that has ended.
+    // Reading the session counts as use, and refuses a message if the session has ended.
     const isAlive = store.getSession(id).then((session) => session !== null);
     isAlive.then(
       (alive) => alive && broadcast(`${username}: ${data.toString()}`),

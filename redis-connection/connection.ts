@@ -12,16 +12,16 @@ import { REDIS_TIME_LIMITS, withTimeLimit } from "./time-limits.ts";
 
 const NO_REPLY = `no reply within ${REDIS_TIME_LIMITS.checkReplyMs} ms`;
 
-/** Error replies that are no trouble of Redis: the script is not cached, or the data is not what the command expects. */
+/** Error replies that do not mean trouble: the script is not cached, or the data is not what the command expects. */
 const IS_ABOUT_DATA = /^(NOSCRIPT|WRONGTYPE) |not an integer|not a valid float|out of range|would overflow/;
 
 /**
  * The connection in use, and a watchdog that replaces it as soon as it cannot serve every session. node-redis reports a
- * connection that is closed. It does not notice a Redis that hangs or a machine that is gone, because such a connection stays
- * open, nor that a server has become a replica: therefore every server is asked again and again.
+ * connection that is closed. It does not notice a Redis that hangs, a machine that is gone or a server that has become a
+ * replica, because such a connection stays open. So the watchdog asks every server again and again.
  *
- * node-redis' `socketTimeout` is no substitute. It starts again with whatever we send, so under load it never fires; and it
- * fires when our own event loop was blocked, although the replies have arrived.
+ * node-redis' `socketTimeout` is no substitute. Whatever we send resets it, so under load it never fires; and it fires when
+ * our own event loop was blocked, although the replies have arrived.
  */
 export class RedisConnection implements RedisCommands {
   /** For people: host and port, without user and password. */

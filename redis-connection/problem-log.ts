@@ -26,7 +26,7 @@ export class ProblemLog {
     this.#write = write;
   }
 
-  /** Tells the problem that there is now. `isRefusal`: Redis replied. */
+  /** Reports the present problem. `isRefusal`: Redis replied. */
   unavailable(reason: string, isRefusal: boolean): void {
     this.#lastProblemAt = performance.now();
     if (this.#isUnavailable && (this.#isRefusing || !isRefusal)) return;
@@ -35,7 +35,7 @@ export class ProblemLog {
     this.#write(`Redis is unavailable: ${reason}`);
   }
 
-  /** Tells that there is no problem now. If one returns within `stableMs`, it is the same one. */
+  /** Reports that there is no problem now. One that returns within `stableMs` counts as the same one. */
   available(): void {
     if (!this.#isUnavailable || performance.now() - this.#lastProblemAt < REDIS_TIME_LIMITS.stableMs) return;
     this.#isUnavailable = false;
@@ -43,7 +43,7 @@ export class ProblemLog {
     this.#write("Redis is back");
   }
 
-  /** Tells that Redis refused one command, but could be used as far as anybody can see. */
+  /** Reports that Redis refused one command, although the checks found no problem. */
   refused(refusal: Refusal): void {
     const { code, reason } = refusal;
     const age = performance.now() - this.#lastRefusalAt;
@@ -60,7 +60,7 @@ export class ProblemLog {
     return this.#refusal !== undefined;
   }
 
-  /** Tells that Redis accepted a command. */
+  /** Reports that Redis accepted a command. */
   accepted(operation: string | undefined): void {
     // MOVED: the server has only some of the keys, so a command with another key may still be accepted.
     if (!this.#refusal || operation !== this.#refusal.operation || this.#refusal.code === "MOVED") return;

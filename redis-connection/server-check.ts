@@ -8,8 +8,8 @@ export interface ServerProblem {
 }
 
 /**
- * Redis refuses a script that may write before it runs it, so this one shows without a write that memory is full, that a
- * snapshot failed, that there are too few replicas, or that data is still being loaded.
+ * Redis refuses a script that may write even before it runs. So this one, which writes nothing, shows that memory is full,
+ * that a snapshot failed, that there are too few replicas, or that data is still being loaded.
  */
 const WRITE_PROBE = "#!lua\nreturn 1";
 const OLDEST_VERSION = 7;

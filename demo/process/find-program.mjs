@@ -2,8 +2,8 @@ import { accessSync, constants, statSync } from "node:fs";
 import { delimiter, resolve } from "node:path";
 
 /**
- * The path of the first of these programs that is there, by its name on the `PATH` or by its absolute path; undefined if none is. This is JavaScript, because
- * `scripts/setup.mjs` uses it and runs without tsx.
+ * Returns the path of the first of these programs that is found, by its name on the `PATH` or by its absolute path;
+ * undefined if there is none. This is JavaScript, because `scripts/setup.mjs` uses it and runs without tsx.
  *
  * @param {...string} names
  */

@@ -14,7 +14,7 @@ import { endOtherSessions, endSession, listSessions } from "./user-sessions.ts";
 
 type Route = (context: RequestContext) => Reply | Promise<Reply>;
 
-/** Besides the files of the page. HEAD is GET: Node leaves the body out. */
+/** All but the files of the page. HEAD takes the route of GET, and Node leaves the body out. */
 const ROUTES: Record<string, Route> = {
   "GET /": showPage,
   "GET /session": showSession,
@@ -32,7 +32,7 @@ const ROUTES: Record<string, Route> = {
   "GET /healthz": checkHealth,
 };
 
-/** Whatever a client sends can fail only inside this `try`, and each failure gets a reply too. */
+/** Everything that a client can make fail is inside this `try`, so each failure gets a reply too. */
 export async function handleRequest(app: App, request: IncomingMessage, response: ServerResponse): Promise<Reply> {
   let context: RequestContext | undefined;
   try {

@@ -84,7 +84,7 @@ function readForJson({ store, wantsHtml }: RequestContext, id: string): Promise<
   return wantsHtml ? undefined : store.getSession(id, { refreshTtl: false });
 }
 
-/** Redirects a browser to the page; a program gets the session as JSON. `json`: what the JSON holds besides. */
+/** Redirects a browser to the page; a program gets the session as JSON. `json`: more fields of the JSON. */
 function sessionReply(
   context: RequestContext,
   notice: NoticeName,

@@ -23,9 +23,9 @@ export function getStore() {
   return shared.sessionStore;
 }
 
-/** In a component it can be read. Actions and route handlers can set the cookie, so they can do the rest. */
+/** A component can only read the session. Actions and route handlers can also set the cookie, so they can do the rest. */
 export async function getSession() {
-  const jar = await cookies(); // first: it ends the rendering of a page that Next tries when it builds
+  const jar = await cookies(); // first: it stops Next from prerendering the page when it builds
   return new RequestSession(await getStore(), cookie, {
     get: (name) => jar.get(name)?.value,
     set: (name, value, attributes) => jar.set(name, value, attributes),

@@ -51,7 +51,7 @@ function isSnippet(page: string, code: string): boolean {
   return (
     page === "docs/faq.md" ||
     page === "docs/compatibility.md" ||
-    /rotateSession\(|ifUnavailable: "continue"|^const store = new RedisSessionStore/.test(code)
+    /await store\.rotateSession\(|ifUnavailable: "continue"|^const store = new RedisSessionStore/.test(code)
   );
 }
 

@@ -5,7 +5,8 @@ import { headers } from "next/headers";
 import { redirect } from "next/navigation";
 import { getSession, getStore } from "../session.ts";
 
-/** Next refuses an action that a page of another site sends: it compares `Origin` with `Host`. */
+// These actions need no cross-site check: Next refuses one that another site sends, by comparing `Origin` with `Host`.
+
 export interface ActionResult {
   error?: string;
 }
