@@ -160,7 +160,10 @@ export class RequestSession<Data extends object, Session extends object, CreateO
    * sends by itself, or they keep the session alive. Default: `true`. `clearIfGone` clears a cookie whose session is gone.
    * Use it where a whole page is loaded, and nowhere else. Default: `false`.
    */
-  async read({ refreshTtl = true, clearIfGone = false } = {}): Promise<Session | null> {
+  async read({
+    refreshTtl = true,
+    clearIfGone = false,
+  }: { refreshTtl?: boolean; clearIfGone?: boolean } = {}): Promise<Session | null> {
     if (this.#id === undefined) return null;
     const session = await this.#store.getSession(this.#id, { refreshTtl });
     if (session === null && clearIfGone) this.#clearCookie();
@@ -176,7 +179,7 @@ export class RequestSession<Data extends object, Session extends object, CreateO
    * such as the call-back of a bank: they come without the cookie, although the browser has it, and a new one would
    * replace it. Default: `true`.
    */
-  async write(data: Data, { create = true } = {}): Promise<boolean> {
+  async write(data: Data, { create = true }: { create?: boolean } = {}): Promise<boolean> {
     if (this.#id !== undefined) return this.#store.updateSession(this.#id, data);
     if (!create) return false;
     const id = await this.#store.createSession(data);
