@@ -1,5 +1,5 @@
 import { defineScript, type Session } from "../session-store.ts";
-import { UserSessions } from "../user-sessions.ts";
+import { UserSessions, type UserSessionsOptions } from "../user-sessions.ts";
 
 export type DemoSession = Session;
 
@@ -39,7 +39,14 @@ local time = redis.call("TIME")
 return { redis.call("PTTL", KEYS[1]), time[1] * 1000 + math.floor(time[2] / 1000) }
 `);
 
+/** The most sessions of a user. All who log in without a name are one user, Guest. */
+export const MAX_SESSIONS = 100;
+
 export class DemoStore extends UserSessions {
+  constructor(options: UserSessionsOptions) {
+    super({ ...options, maxSessions: MAX_SESSIONS });
+  }
+
   /**
    * Makes Redis cache the scripts, so that the first log-in costs what all others cost. `SCRIPT LOAD` would need a
    * permission of its own: EVAL caches a script too, and does nothing here, because there is no such session.

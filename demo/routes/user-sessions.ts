@@ -1,7 +1,7 @@
 /** The routes of the list of a user's sessions. */
 import { RedisUnavailableError } from "../../session-store.ts";
 import { userOf } from "../../user-sessions.ts";
-import type { DemoSession } from "../demo-store.ts";
+import { type DemoSession, MAX_SESSIONS } from "../demo-store.ts";
 import { HttpError } from "../http/http-error.ts";
 import { jsonReply, type Reply } from "../http/reply.ts";
 import { MAX_SHOWN, type PageState } from "../page/session-view.ts";
@@ -9,16 +9,13 @@ import { lastIn } from "./form-fields.ts";
 import { redirectHome } from "./redirect-home.ts";
 import { type RequestContext, requireSessionId, sessionExpired } from "./request-context.ts";
 
-/** The most sessions in one reply: many people may be logged in as Guest. */
-const MAX_LISTED = 1000;
-
 /** The part of the page with the list. */
 const PART = "?sessions=true#devices";
 
 /** Does not reset the idle timeout, because a page may ask each second. */
 export async function listSessions(context: RequestContext): Promise<Reply> {
   const { id, user } = await requireSession(context, { refreshTtl: false });
-  return jsonReply({ sessions: await context.store.listSessionsOf(user, id, MAX_LISTED) });
+  return jsonReply({ sessions: await context.store.listSessionsOf(user, id, MAX_SESSIONS) });
 }
 
 export async function endSession(context: RequestContext): Promise<Reply> {

@@ -277,6 +277,15 @@ describe("the list on the page", () => {
     assert.deepEqual((await browser.post("/sessions/end-others")).json, { ended: 25 });
   });
 
+  test("a user has at most 100 sessions: one more log-in ends the one with the earliest deadline", async () => {
+    const { logIn } = await openApp();
+    const first = await logIn({ username: "andrew", absolute_ttl: "600" });
+    const second = await logIn({ username: "andrew" });
+    for (let i = 0; i < 99; i++) await logIn({ username: "andrew" });
+    assert.equal(await isLive(first.browser), false);
+    assert.equal((await handlesOf(second.browser)).length, 100);
+  });
+
   test("has no button to end others where there are none, and is not there without a session", async () => {
     const { logIn, newBrowser } = await openApp();
     const { browser } = await logIn();
