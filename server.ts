@@ -24,7 +24,9 @@ async function run(args: string[], stopping: AbortSignal): Promise<void> {
   try {
     const storeSettings = { ttl: Math.min(DEFAULT_TTL, absoluteTtl), absoluteTtl, hashIds };
     const app = createApp({ redis, storeSettings, isCookieSecure: secureCookie });
-    await app.store.cacheScripts().catch(() => {}); // a Redis that is down or refuses: requests get 503, and log why
+    const cacheScripts = () => app.store.cacheScripts().catch(() => {}); // a Redis that refuses: it is logged elsewhere
+    redis.onReconnect(() => void cacheScripts());
+    await cacheScripts();
     const server = createHttpServer((...request) => handleRequest(app, ...request), stopping);
     await listen(server, port, host);
     console.log(`Sessions in Redis: open ${urlOf(host, (server.address() as AddressInfo).port)}`);

@@ -13,8 +13,8 @@
  *       username         = andrew                  and whatever else the application keeps
  *
  * Two timeouts end a session. A read or a write resets the idle timeout (sliding expiration), unless the last reset was
- * less than a second ago, or less than a twentieth of the timeout: by so much, a session may end early. The absolute
- * timeout is fixed when the session is created. Redis keeps both as the expiry of the key, so it does not matter if the
+ * less than a second ago, or with a timeout under 20 seconds, less than a twentieth of it: by so much, a session may end
+ * early. The absolute timeout is fixed when the session is created. Redis keeps both as the expiry of the key, so it does not matter if the
  * clocks of the application servers differ. Redis 7.0 or newer, or Valkey.
  *
  * The main danger is a race: a slow request reads the session, the user logs out, and the request then writes what it
@@ -259,9 +259,8 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
   }
 
   /**
-   * Gives a session a new ID and returns it; the old ID no longer works. Do this whenever the user's rights change, above
-   * all at log-in: an attacker may know the old ID (session fixation). Data and deadline are kept, the idle timeout is
-   * reset; `data` changes fields as in an update. `null` if there is no such session. Of several rotations at once, one
+   * Gives a session a new ID and returns it; the old ID no longer works. Do this whenever the rights of its user change,
+   * because an attacker may know the old ID (session fixation). Data and deadline are kept, the idle timeout is reset; `data` changes fields as in an update. `null` if there is no such session. Of several rotations at once, one
    * succeeds. A value that is not UTF-8 text, which only another program can have written, does not survive it.
    *
    * The two keys may live on two nodes of a cluster, so there are two steps: the old session is read and deleted, then
@@ -436,8 +435,8 @@ elseif operation == "delete" then -- ARGV[4]: if given, the user to whom the ses
   return user
 end
 
--- A write costs more than a read and goes to every replica, so a refresh is skipped if less than a second has passed since
--- the last one, or less than a twentieth of the idle timeout. The time left shows that.
+-- A write costs more than a read and goes to every replica, so a refresh is skipped if the last one was less than a second
+-- ago, or with an idle timeout under 20 seconds, less than a twentieth of it. The time left shows that.
 local idle, left = ttl * 1000, call("PTTL", key)
 local refreshes = operation == "setTtl"
 if operation == "read" or operation == "update" or operation == "increment" then

@@ -39,7 +39,7 @@
  * - **While a rotation is under way, no entry is removed because its session is gone.** It may be the old entry of that
  *   rotation, and a list that reads page by page could miss both.
  *
- * With `maxSessions`, who confirms an entry that is one too many ends the sessions with the earliest deadlines:
+ * With `maxSessions`, a log-in that exceeds the limit ends the sessions with the earliest deadlines, when it confirms its entry:
  *
  * - **Choose in the step that confirms.** Two log-ins that choose before it count the same sessions, and one that crashes
  *   has ended a session for nothing.
@@ -47,8 +47,8 @@
  *   would stay are peeked at: while the session is being created, or, if others have come in between, in one more round.
  * - **Only confirmed entries count.** Others may never come to be, and a log-in must not end another that has just begun.
  * - **A log-in does not choose itself,** however early its deadline.
- * - **A rotation counts, too,** because a log-in may have found neither of its sessions. It may choose itself: otherwise a
- *   later session would have to go.
+ * - **A rotation checks the limit, too,** because a log-in at the same time may have counted neither its old session nor its
+ *   new one. It may choose itself: otherwise a session with a later deadline would have to go.
  * - **Mark what you chose.** The next log-in or list ends everything that is marked, whoever has marked it: a log-in may
  *   crash before it ends what it chose. An entry that was not confirmed within a minute is marked for the same reason.
  *

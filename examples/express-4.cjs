@@ -92,7 +92,7 @@ function createApplication(store) {
   app.use((error, _request, response, next) => {
     if (error.code === "REDIS_UNAVAILABLE")
       response.set("Retry-After", "1").status(503).json({ error: "Try again shortly." });
-    else if (error.code === "SESSION_REVOKED") response.status(401).json({ error: "Log in again." });
+    else if (error.code === "SESSION_REVOKED") response.status(409).json({ error: "Log in again." });
     else next(error);
   });
   return app;

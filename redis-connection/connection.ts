@@ -26,6 +26,8 @@ const IS_ABOUT_DATA = /^(NOSCRIPT|WRONGTYPE) |not an integer|not a valid float|o
 export class RedisConnection implements RedisCommands {
   /** For people: host and port, without user and password. */
   readonly address: string;
+  /** Is called each time a new connection has replaced a lost one: Redis may have been restarted, and have lost its scripts. */
+  onReconnect: () => void = () => {};
   readonly #secrets: string[];
   readonly #log: ProblemLog;
   /** Each command is sent on the connection that is in use when the command is called. */
@@ -202,6 +204,7 @@ export class RedisConnection implements RedisCommands {
     this.#open = next;
     this.#refusal = undefined; // of the server that was left
     void replaced.close();
+    this.onReconnect();
   }
 
   /** Notices a refusal. The next check finds out whether it is this command alone that Redis refuses. */

@@ -2,6 +2,7 @@ import { ErrorReply, SocketClosedUnexpectedlyError } from "redis";
 import {
   connectRedis,
   type RedisCommands,
+  type RedisConnection,
   RedisConnectionError,
   type RedisTarget,
   TimeLimitError,
@@ -16,6 +17,8 @@ export interface Redis {
   address: string;
   /** Rejects unless every master replies and would accept a write. */
   ping: () => Promise<void>;
+  /** The callback is called each time a new connection has replaced a lost one. */
+  onReconnect: (callback: () => void) => void;
   /** Closes the connection, and stops a private Redis. */
   close: () => Promise<void>;
 }
@@ -27,7 +30,7 @@ export interface Redis {
 export async function openRedis(named: RedisTarget | undefined): Promise<Redis> {
   try {
     const client = await connectRedis(named ?? {});
-    return { client, address: client.address, ping: () => client.ping(), close: () => client.close() };
+    return toRedis(client, client.address, () => client.close());
   } catch (error) {
     if (named !== undefined) throw error instanceof RedisConnectionError ? cannotConnect(named, error) : error;
   }
@@ -35,11 +38,21 @@ export async function openRedis(named: RedisTarget | undefined): Promise<Redis> 
   try {
     const client = await connectRedis({ host, port });
     const address = `${client.address} (private, in memory, gone when this server stops)`;
-    return { client, address, ping: () => client.ping(), close: () => client.close().then(stop) };
+    return toRedis(client, address, () => client.close().then(stop));
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+function toRedis(client: RedisConnection, address: string, close: () => Promise<void>): Redis {
+  return {
+    client,
+    address,
+    ping: () => client.ping(),
+    onReconnect: (callback) => (client.onReconnect = callback),
+    close,
+  };
 }
 
 function logBuild(): void {

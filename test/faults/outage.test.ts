@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Browser, type Reply } from "../browser.ts";
 import type { Lifetime } from "../child-process.ts";
 import { spawnServerWith } from "../demo-process.ts";
+import { SESSION_SCRIPT } from "../../session-store.ts";
 import { parseReplies, sendRaw } from "../raw-http.ts";
 import { DURABLE, type SpawnedRedis, spawnRedis } from "../redis-process.ts";
 import { until } from "../wait.ts";
@@ -344,5 +345,15 @@ describe("a Redis that is there", AT_ONCE, () => {
     }
     await until(() => server.stderr().includes("back"));
     assert.match(server.stderr(), /^Redis is unavailable: .+\nRedis is back\n$/);
+  });
+
+  test("has the scripts cached before the first request", async (t) => {
+    const own = await spawnRedis(t);
+    await spawnServerWith(t, own);
+    const isCached = async () => String(await own.send("SCRIPT", "EXISTS", SESSION_SCRIPT.sha1)) === "1";
+    assert.ok(await isCached());
+    await own.kill();
+    await own.start();
+    assert.ok(await until(isCached));
   });
 });
