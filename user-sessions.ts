@@ -556,6 +556,8 @@ end
 
 -- ARGV[2]: the member to leave as it is, or "". Returns a page of the marked entries, those of an earlier call included.
 if operation == "mark" then
+  -- If memory is full, Redis refuses the first write of a script, unless it takes no memory. Then it refuses no other.
+  call("ZREM", key, "")
   local entries = call("ZRANGE", key, "(0", "+inf", "BYSCORE", "WITHSCORES")
   for i = 1, #entries, 2 do
     if entries[i] ~= ARGV[2] then call("ZADD", key, -entries[i + 1], entries[i]) end
