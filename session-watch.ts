@@ -205,10 +205,12 @@ export class SessionWatch {
   }
 
   #end(session: WatchedSession): void {
-    const connections = [...session.connections];
-    session.connections.clear();
-    for (const connection of connections) connection.session = undefined;
-    for (const { onEnd } of connections) void this.#call(onEnd);
+    for (const connection of [...session.connections]) {
+      if (connection.session !== session) continue; // the callback of another connection has removed it
+      connection.session = undefined;
+      session.connections.delete(connection);
+      void this.#call(connection.onEnd);
+    }
   }
 
   async #call(onEnd: () => unknown): Promise<void> {

@@ -143,6 +143,26 @@ test("a connection that was removed is not ended, twice or inside its own callba
   assert.equal(removed.ended, 0);
 });
 
+test("a callback that removes the other connections of its session, or closes the watch, is the only one called", async (t) => {
+  for (const isClosing of [false, true]) {
+    const { watch } = watchSessions();
+    t.after(() => watch.close());
+    const others: { ended: number; remove: () => void }[] = [];
+    let calls = 0;
+    watch.add(ABSENT_ID, () => {
+      calls += 1;
+      if (isClosing) watch.close();
+      else for (const { remove } of others) remove();
+    });
+    others.push(watchOne(watch, ABSENT_ID), watchOne(watch, ABSENT_ID));
+    assert.ok(await until(() => calls === 1));
+    assert.deepEqual(
+      others.map(({ ended }) => ended),
+      [0, 0],
+    );
+  }
+});
+
 test("a session with many connections is asked for once in an interval", async (t) => {
   const { watch, reads } = watchSessions();
   t.after(() => watch.close());
