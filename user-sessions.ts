@@ -340,7 +340,10 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
         if (outcome.status === "rejected") failure ??= outcome.reason as Error;
         else if (outcome.value !== null) ended += 1;
       }
-      if (timeLimit.left <= 0) break;
+      if (timeLimit.left <= 0) {
+        failure ??= new RedisUnavailableError(`more than ${String(timeLimit.timeoutMs)} ms have passed`);
+        break;
+      }
       try {
         page = (await this.#runOnIndex("remove", user, [kept, String(left.length), ...gone], timeLimit)) as string[];
       } catch (error) {

@@ -123,6 +123,27 @@ test("ending more sessions than the time limit allows says how many were ended, 
   assert.equal(await new UserSessions({ redis, prefix, ...NO_HURRY }).endSessions("andrew"), 100);
 });
 
+test("ending more sessions than the time limit allows is no success if the event loop is blocked until after it", async () => {
+  const { prefix, addSessions } = openSessions();
+  await addSessions(300);
+  let deletions = 0;
+  const blocking: RedisScripting = {
+    evalSha: async (sha1, input) => {
+      const reply = await redis.evalSha(sha1, input);
+      if (input.arguments[0] === "delete") deletions += 1;
+      if (deletions === 250) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5100);
+      return reply;
+    },
+    eval: (...command) => redis.eval(...command),
+  };
+  const blocked = new UserSessions({ redis: blocking, prefix, timeoutMs: 5000 });
+  await assert.rejects(blocked.endSessions("andrew"), {
+    code: "REDIS_UNAVAILABLE",
+    message: "250 sessions were ended, but not all: more than 5000 ms have passed",
+  });
+  assert.equal(await new UserSessions({ redis, prefix, ...NO_HURRY }).endSessions("andrew"), 50);
+});
+
 test("ending all sessions a hundred times at once ends each once", async () => {
   const { sessions, prefix, load, addSessions } = openSessions();
   await addSessions(100);
