@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import type { ConnectionOptions } from "node:tls";
 
 /** Where Redis is. Fields that are given take precedence over the same ones in `url`. */
@@ -88,7 +89,9 @@ export function parseRedisUrl(text: string): RedisTarget & { host: string } {
 }
 
 function assertServer({ host, port }: RedisServer): void {
-  if (typeof host !== "string" || host === "") throw new TypeError("host must be a host name or an IP address");
+  // A URL, or user and password, given as the host would be in errors and in the log.
+  const isHost = typeof host === "string" && host !== "" && (isIP(host) > 0 || !/[\s@:/]/.test(host));
+  if (!isHost) throw new TypeError("host must be a host name or an IP address, without a port");
   if (!Number.isInteger(port) || port < 1 || port > 65_535) {
     throw new TypeError("port must be a whole number from 1 to 65535");
   }

@@ -223,3 +223,20 @@ test("the password is not shown if a server repeats it in an error reply", async
     return true;
   });
 });
+
+test("a host that contains a password is refused, and the error does not show it", async () => {
+  for (const host of ["redis://andrew:s3cret@localhost", "andrew:s3cret@localhost", "localhost:s3cret", ""]) {
+    for (const target of [
+      { host },
+      { host, cluster: true },
+      { host, sentinel: "mymaster" },
+      { nodes: [{ host, port: 1 }] },
+    ]) {
+      await assert.rejects(connectRedis(target), (error) => {
+        assert.equal(String(error), "TypeError: host must be a host name or an IP address, without a port");
+        assert.doesNotMatch(inspect(error), /s3cret/);
+        return true;
+      });
+    }
+  }
+});
