@@ -205,7 +205,8 @@ export class SessionWatch {
   }
 
   #end(session: WatchedSession): void {
-    for (const connection of [...session.connections]) {
+    const connections = [...session.connections];
+    for (const connection of connections) {
       if (connection.session !== session) continue; // the callback of another connection has removed it
       connection.session = undefined;
       session.connections.delete(connection);
