@@ -30,7 +30,7 @@ export interface CookieAttributes {
 
 /**
  * Reads the session cookie of one request, and sets it in its response. `headerJar` makes one for any framework. `set`
- * is called last, after the change in Redis. If it throws, because the response has been sent or the framework allows no
+ * is called last, after the change in Redis. If it throws or rejects, because the response has been sent or the framework allows no
  * cookie at this place, the new session is deleted.
  */
 export interface CookieJar {
@@ -166,7 +166,7 @@ export class RequestSession<Data extends object, Session extends object, CreateO
   }: { refreshTtl?: boolean; clearIfGone?: boolean } = {}): Promise<Session | null> {
     if (this.#id === undefined) return null;
     const session = await this.#store.getSession(this.#id, { refreshTtl });
-    if (session === null && clearIfGone) this.#clearCookie();
+    if (session === null && clearIfGone) await this.#clearCookie();
     return session;
   }
 
@@ -201,7 +201,7 @@ export class RequestSession<Data extends object, Session extends object, CreateO
     const id = await this.#store.createSession({ ...kept, ...data }, options);
     await this.#orDelete(id, async () => {
       await this.#store.deleteSession(this.#id);
-      this.#setCookie(id);
+      await this.#setCookie(id);
     });
   }
 
@@ -219,7 +219,7 @@ export class RequestSession<Data extends object, Session extends object, CreateO
   /** Deletes the session and clears the cookie. Logging out twice is not an error. */
   async logOut(): Promise<void> {
     await this.#store.deleteSession(this.#id);
-    this.#clearCookie();
+    await this.#clearCookie();
   }
 
   async #pick(names: readonly string[]): Promise<Partial<Data>> {
@@ -230,7 +230,7 @@ export class RequestSession<Data extends object, Session extends object, CreateO
   }
 
   /** Deletes the new session if the browser does not get its ID: nobody could use it or end it. */
-  async #orDelete(id: string, giveToBrowser: () => void | Promise<void>): Promise<void> {
+  async #orDelete(id: string, giveToBrowser: () => Promise<void>): Promise<void> {
     try {
       await giveToBrowser();
     } catch (error) {
@@ -239,14 +239,20 @@ export class RequestSession<Data extends object, Session extends object, CreateO
     }
   }
 
-  #setCookie(id: string): void {
-    this.#jar.set(this.#cookie.name, id, this.#cookie.attributes);
+  async #setCookie(id: string): Promise<void> {
+    await this.#setInJar(id, this.#cookie.attributes);
     this.#id = id;
   }
 
-  #clearCookie(): void {
-    this.#jar.set(this.#cookie.name, "", { ...this.#cookie.attributes, maxAge: 0 });
+  async #clearCookie(): Promise<void> {
+    await this.#setInJar("", { ...this.#cookie.attributes, maxAge: 0 });
     this.#id = undefined;
+  }
+
+  /** Waits for a promise only: the `then` of Fastify's reply, which its methods return, waits until it is sent. */
+  async #setInJar(value: string, attributes: CookieAttributes): Promise<void> {
+    const result = this.#jar.set(this.#cookie.name, value, attributes);
+    if (result instanceof Promise) await result;
   }
 }
 

@@ -281,19 +281,25 @@ describe("a jar", () => {
     assert.deepEqual(set, [["__Secure-sid", session.id, attributes]]);
   });
 
-  test("that throws leaves no new session, and the error reaches the caller", async () => {
-    const own = new RedisSessionStore({ redis, prefix: newPrefix(), fields, ...NO_HURRY });
-    const id = await own.createSession({ username: "andrew" });
-    const open = (value?: string) => new RequestSession(own, cookie, { get: () => value, set: throwSent });
-    const visitor = open();
-    await assert.rejects(visitor.write({ cart_items: 1 }), { message: "The response has been sent" });
-    await assert.rejects(visitor.logIn({ username: "andrew" }), { message: "The response has been sent" });
-    await assert.rejects(open(DEAD_ID).read({ clearIfGone: true }), { message: "The response has been sent" });
-    assert.equal(visitor.id, undefined);
-    assert.deepEqual(await keysLike(redis, own.keyOf("*")), [own.keyOf(id)]);
-    await assert.rejects(open(id).rotate(), { message: "The response has been sent" });
-    assert.deepEqual(await keysLike(redis, own.keyOf("*")), []);
-  });
+  for (const [what, set] of [
+    ["throws", throwSent],
+    ["rejects", async () => throwSent()],
+  ] as const) {
+    test(`that ${what} leaves no new session, and the error reaches the caller`, async () => {
+      const own = new RedisSessionStore({ redis, prefix: newPrefix(), fields, ...NO_HURRY });
+      const id = await own.createSession({ username: "andrew" });
+      const open = (value?: string) => new RequestSession(own, cookie, { get: () => value, set });
+      const visitor = open();
+      await assert.rejects(visitor.write({ cart_items: 1 }), { message: "The response has been sent" });
+      await assert.rejects(visitor.logIn({ username: "andrew" }), { message: "The response has been sent" });
+      await assert.rejects(visitor.logOut(), { message: "The response has been sent" });
+      await assert.rejects(open(DEAD_ID).read({ clearIfGone: true }), { message: "The response has been sent" });
+      assert.equal(visitor.id, undefined);
+      assert.deepEqual(await keysLike(redis, own.keyOf("*")), [own.keyOf(id)]);
+      await assert.rejects(open(id).rotate(), { message: "The response has been sent" });
+      assert.deepEqual(await keysLike(redis, own.keyOf("*")), []);
+    });
+  }
 });
 
 describe("a log-in that fails", () => {
