@@ -3,11 +3,12 @@
  *
  *     npm test                   all tests for which one Redis is enough
  *     npm test -- test/store     only the tests in this folder or file; several may be named
- *     npm test -- --scale        all tests: also clusters and Sentinels, and on a cluster the store, the race lab and the
- *                                HTTP contract
+ *     npm test -- --scale        all tests: also clusters and Sentinels, on a cluster the store, the race lab and the HTTP
+ *                                contract, the Next example, and the package installed in new projects
  *
  * The environment variable REDIS_PROGRAM names the server to test with, as a name or a path. Without it, all tests run on
- * Redis, and if Valkey is installed too, those of the store on both. The last line counts the tests of both runners. The exit code is 1 if a test failed, or if a runner or a test file ran no test.
+ * Redis, and if Valkey is installed too, those of the store on both. The last line counts the tests of both runners. The
+ * exit code is 1 if a test failed, or if a runner or a test file ran no test.
  */
 import { execFileSync, execSync, spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
