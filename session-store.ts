@@ -66,7 +66,10 @@ export type NumberField<Fields extends FieldTypes = TextFields> = string extends
   ? string
   : { [Field in keyof Fields & string]: Fields[Field] extends typeof Number ? Field : never }[keyof Fields & string];
 
-/** The part of node-redis that the store uses. A client, a cluster, a sentinel and a pool all have it. */
+/**
+ * The part of node-redis that the store uses. A client, a cluster, a sentinel and a pool all have it. Replies must be as
+ * Redis sends them: text as strings, not as buffers, and the message of an error with its code in front (`NOSCRIPT …`).
+ */
 export interface RedisScripting {
   evalSha(sha1: string, options: { keys: string[]; arguments: string[] }): Promise<unknown>;
   eval(script: string, options: { keys: string[]; arguments: string[] }): Promise<unknown>;
