@@ -231,7 +231,9 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
           gone.push(member);
           isComplete = false;
         }
-        for (const entry of page) if (peeks.get(entry.member)) listed.set(entry.member, entry);
+        for (const entry of page) {
+          if (entry.state !== "marked" && peeks.get(entry.member)) listed.set(entry.member, entry);
+        }
         if (listed.size >= limit) break;
       }
       if (!isBeingRotated || timeLimit.left < 4 * pause) continue;
@@ -243,6 +245,7 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
     for (const member of left) {
       peeks.set(member, await this.#peek(user, member, timeLimit));
       if (peeks.get(member)) listed.set(member, { member, state: "marked" });
+      else listed.delete(member);
     }
     const newest = Array.from(listed.values(), ({ member, state }) => {
       const session = peeks.get(member)!;

@@ -177,6 +177,42 @@ test("entries with one score are all listed, however many", async () => {
   assert.equal((await sessions.listSessions("andrew", { limit: 300 })).length, 300);
 });
 
+describe("a session that is marked while its user's sessions are listed is not in the list", () => {
+  test("if the list ends it, but gets no reply", async () => {
+    const { prefix, indexKey, logIn } = openSessions();
+    const [first, second] = [await logIn(), await logIn()]; // the members of the index
+    await redis.zAdd(indexKey, { score: -now() - 1000, value: first });
+    const losing: RedisScripting = {
+      evalSha: async (sha1, input) => {
+        const isDeletion = input.arguments[0] === "delete";
+        if (isDeletion) await redis.zAdd(indexKey, { score: -now() - 1000, value: second });
+        const reply = await redis.evalSha(sha1, input);
+        if (isDeletion && input.keys[0]!.endsWith(second)) throw new Error("the connection is lost");
+        return reply;
+      },
+      eval: (...command) => redis.eval(...command),
+    };
+    assert.deepEqual(await new UserSessions({ redis: losing, prefix, ...NO_HURRY }).listSessions("andrew"), []);
+  });
+
+  test("if it was alive when the list read it for the first time", async () => {
+    const { sessions, prefix, indexKey, logIn, addStaleEntries } = openSessions();
+    const id = await logIn();
+    await addStaleEntries(1); // so the index is read again
+    let reads = 0;
+    const marking: RedisScripting = {
+      evalSha: async (sha1, input) => {
+        if (input.arguments[0] === "list") reads += 1;
+        if (reads === 2) await redis.zAdd(indexKey, { score: -now() - 1000, value: id });
+        return redis.evalSha(sha1, input);
+      },
+      eval: (...command) => redis.eval(...command),
+    };
+    assert.deepEqual(await new UserSessions({ redis: marking, prefix, ...NO_HURRY }).listSessions("andrew"), []);
+    assert.equal(await sessions.getSession(id), null);
+  });
+});
+
 async function openRefusing() {
   const { redis: own } = await openServer();
   const sessions = new UserSessions({ redis: own, ...NO_HURRY });
