@@ -12,7 +12,7 @@ const { redis } = await openRedis();
 const USER = "andrew";
 const ROUNDS = 200;
 const script = defineScript(EARLIER_INDEX_SCRIPT);
-await redis.eval(script.source, { keys: ["test:none"], arguments: ["list", "0", "-1"] });
+for (const server of redis.servers()) await server.scriptLoad(script.source);
 
 /** Creates the session with an ID that is given, as the step of a log-in does. */
 class Steps extends RedisSessionStore {
