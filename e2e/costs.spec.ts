@@ -81,13 +81,16 @@ test("keeps what the last clicks cost, and no more than six of them", async ({ p
   await expect(entries(page).first()).toContainText("POST /increment, then GET /");
 });
 
-test("lists the reads of the switch, and does not say then that watching changes nothing", async ({ page, start }) => {
+test("lists the reads of the checkbox, and does not say then that watching changes nothing", async ({
+  page,
+  start,
+}) => {
   await start(page);
-  await page.getByRole("switch").check();
-  await expect(entries(page).first()).toContainText(/GET \/, read by the switch [3-9] times/, { timeout: 20_000 });
+  await page.getByRole("checkbox").check();
+  await expect(entries(page).first()).toContainText(/GET \/, read each second [3-9] times/, { timeout: 20_000 });
   await expect(said(page, "each read resets the idle timeout")).toBeVisible();
   await expect(said(page, "watching does not")).toBeHidden();
   await expect(entries(page).nth(1)).toContainText("POST /login");
-  await page.getByRole("switch").uncheck();
+  await page.getByRole("checkbox").uncheck();
   await expect(said(page, "each read resets the idle timeout")).toBeHidden();
 });

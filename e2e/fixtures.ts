@@ -135,6 +135,11 @@ export async function peeks(page: Page, count: number): Promise<void> {
   for (let done = 0; done < count; done += 1) await page.waitForResponse(/\/session\?refresh=false/);
 }
 
+/** Stops the page's clock, which must be installed. On a busy machine the moment may have passed when it gets there: then again. */
+export async function pauseClock(page: Page): Promise<void> {
+  await expect(async () => page.clock.pauseAt(await page.evaluate(() => Date.now() + 2000))).toPass();
+}
+
 async function keyOf(context: BrowserContext): Promise<string> {
   const cookie = (await context.cookies()).find(({ name }) => name === "sid");
   return `session:${cookie?.value}`;

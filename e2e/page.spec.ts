@@ -1,6 +1,18 @@
 import { AxeBuilder } from "@axe-core/playwright";
 import type { Page } from "playwright/test";
-import { expect, field, logInButton, marks, NO_REPLY, otherTtl, peeks, said, secondsLeft, test } from "./fixtures.ts";
+import {
+  expect,
+  field,
+  logInButton,
+  marks,
+  NO_REPLY,
+  otherTtl,
+  pauseClock,
+  peeks,
+  said,
+  secondsLeft,
+  test,
+} from "./fixtures.ts";
 
 const STATES: Record<string, (page: Page, start: (page: Page, session?: object) => Promise<void>) => Promise<void>> = {
   "no session": async (page) => void (await page.goto("/")),
@@ -17,7 +29,7 @@ const STATES: Record<string, (page: Page, start: (page: Page, session?: object) 
   },
   "a session near its absolute timeout, read each second": async (page, start) => {
     await start(page, { ttl: 30, absoluteTtl: 60 });
-    await page.getByRole("switch").check();
+    await page.getByRole("checkbox").check();
     await expect(said(page, "each read resets the idle timeout")).toBeVisible();
   },
   "a race": async (page) => {
@@ -372,8 +384,8 @@ test.describe("whatever the clock of the browser says", () => {
     start,
   }) => {
     await page.clock.install();
-    await start(page, { ttl: 4 });
-    await page.clock.pauseAt(await page.evaluate(() => Date.now() + 1500)); // the page's clock stands still
+    await start(page, { ttl: 8 });
+    await pauseClock(page);
     await expect.poll(() => redis.timeLeft(context)).toBeLessThan(0);
     await page.clock.resume();
     await expect(said(page, "while this page was not watching")).toBeVisible();

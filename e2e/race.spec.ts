@@ -12,7 +12,7 @@ const hint = (page: Page) => lab(page).locator(".hint");
 const WHY = {
   plain: "The check and the write are two steps",
   whole: "The request wrote back all five fields that it had read. The user is logged in again.",
-  store: "A script checks and writes in one step",
+  store: "The log-out may come before the write: the write checks again, in the same step",
 };
 
 test("brings a plain session back, step by step, and none of the store", async ({ page }) => {
@@ -26,7 +26,7 @@ test("brings a plain session back, step by step, and none of the store", async (
   await expect(hint(page)).toHaveText("Next: 4. Will the write bring the session back?");
   await expect(lab(page)).not.toContainText("two steps", { useInnerText: true });
   await step(page, "Request writes").click();
-  await expect(way(page, "Plain commands")).toContainText("The session came back after the log-out, in part.");
+  await expect(way(page, "Plain commands")).toContainText("The key came back after the log-out, without a user.");
   await expect(way(page, "The whole session as one value")).toContainText("The user is logged in again.");
   await expect(way(page, "Plain commands")).toContainText("2 new fields: the key was gone");
   await expect(lab(page).getByText(WHY.plain)).toBeVisible();

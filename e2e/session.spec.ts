@@ -83,22 +83,32 @@ test("is kept alive past its first TTL by being used", async ({ page, context, r
   await expect(field(page, "page_views")).toHaveText("4");
 });
 
-test("reads instead of looking while the switch is on, so that the session stays", async ({
+test("reads instead of looking while the checkbox is on, so that the session stays", async ({
   page,
   context,
   redis,
   start,
 }) => {
   await start(page, { ttl: 3 });
-  await page.getByRole("switch").check();
+  await page.getByRole("checkbox").check();
   const extended = async () => {
     await page.waitForResponse((response) => new URL(response.url()).pathname === "/");
     return redis.timeLeft(context);
   };
   await expect.poll(extended).toBeGreaterThan(2500);
   await expect.poll(extended).toBeGreaterThan(2500);
-  await page.getByRole("switch").uncheck();
+  await page.getByRole("checkbox").uncheck();
   await expect(said(page, "Session expired.")).toBeVisible();
+});
+
+test("does not read the next session each second", async ({ page, start }) => {
+  await start(page);
+  await page.getByRole("checkbox").check();
+  await expect(said(page, "each read resets the idle timeout")).toBeVisible();
+  await page.getByRole("button", { name: "Log out" }).click();
+  await logInButton(page).click();
+  await expect(said(page, "Session started.")).toBeVisible();
+  await expect(page.getByRole("checkbox")).not.toBeChecked();
 });
 
 test.describe("a click that arrives after the end", () => {
@@ -176,7 +186,7 @@ test.describe("without JavaScript", () => {
 
   test("has the whole life cycle", async ({ page, start }) => {
     await start(page, { username: "<b>Ada</b>" });
-    await expect(page.getByRole("switch")).toBeHidden();
+    await expect(page.getByRole("checkbox")).toBeHidden();
     await page.getByRole("button", { name: "Count a page view" }).click();
     await expect(said(page, "Page view counted")).toBeVisible();
     await expect(field(page, "page_views")).toHaveText("2");

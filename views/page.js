@@ -111,6 +111,7 @@ function show(newMain, cause) {
   });
 
   if (oldFields.size > 0) markChanges(oldFields);
+  if (!isLive() || cause.kind === "start") readsEachSecond = false; // else no other session would ever idle out
   begin();
   if (!cause.isUnasked || isLive() !== wasLive) announce();
   if (isLive()) observe(cause);
@@ -320,7 +321,7 @@ async function showList(sessions, signal, isOutdated) {
   if (isSame) {
     for (const [place, { last_accessed_at, ttl }] of (sessions ?? []).entries()) {
       setText(items[place], ".accessed", last_accessed_at.slice(11, 19));
-      setText(items[place], ".ttl", String(ttl));
+      setText(items[place], ".ttl", formatSeconds(ttl * 1000));
     }
   } else if (sessions !== undefined || listLink() !== null) {
     const newList = (await peekAtPage(signal))?.querySelector("#devices");
@@ -490,7 +491,7 @@ function pollNow() {
   void (readsEachSecond && isLive() && !isOutage() ? read() : peek());
 }
 
-/** During an outage no button works, and no earlier success stands. While the switch is on, a use is under way. */
+/** During an outage no button works, and no earlier success stands. While the checkbox is on, a use is under way. */
 function showMode() {
   const reads = /** @type {HTMLInputElement | null} */ (document.getElementById("reads"));
   if (reads) {
@@ -523,7 +524,7 @@ function announce() {
 }
 
 /**
- * Keeps what the last clicks cost, closed, below the newest. Reads of the switch share one entry that counts them.
+ * Keeps what the last clicks cost, below the newest. A click closes them, so that nothing below moves at the next one. Reads of the checkbox share one entry that counts them.
  *
  * @param {Element} newMain
  * @param {Element} oldMain
@@ -533,14 +534,14 @@ function keepCosts(newMain, oldMain, { request, kind }) {
   const list = newMain.querySelector("#costs");
   const older = Array.from(/** @type {NodeListOf<HTMLElement>} */ (oldMain.querySelectorAll("#costs > li")));
   const newest = /** @type {HTMLElement | null | undefined} */ (list?.firstElementChild);
-  const isOpen = older[0]?.querySelector("details")?.open === true;
-  newest?.querySelector("details")?.toggleAttribute("open", isOpen);
   if (newest && request === "GET /" && kind === "use") {
+    const isOpen = older[0]?.querySelector("details")?.open === true;
+    newest.querySelector("details")?.toggleAttribute("open", isOpen);
     const reads = Number(older[0]?.dataset["reads"] ?? 0) + 1;
     newest.dataset["reads"] = String(reads);
     newest
       .querySelector("strong")
-      ?.append(reads === 1 ? ", read by the switch" : `, read by the switch ${reads} times, each`);
+      ?.append(reads === 1 ? ", read each second" : `, read each second ${reads} times, each`);
     if (reads > 1) older.shift();
   }
   if (newest) for (const each of older) each.querySelector("details")?.removeAttribute("open");

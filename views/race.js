@@ -55,7 +55,7 @@ async function take(step) {
     taken = step === "start" ? step : `${taken} ${step}`;
     if (step === "read" && !reply.plain.found) taken = "start logout read"; // or it has expired
     showButtons();
-    reveal(".stepper");
+    if (step === "start") reveal(".stepper"); // only then: the next button stays under the mouse
   } catch (error) {
     showButtons(error instanceof Error ? error.message : "The server does not answer.");
   }
@@ -106,7 +106,9 @@ function show(way, step, { calls, fields }) {
   if (step === "write" && taken.includes("logout")) {
     const isThere = "page_views" in fields;
     const isComplete = "username" in fields;
-    const revived = isComplete ? "The user is logged in again." : "The session came back after the log-out, in part.";
+    const revived = isComplete
+      ? "The user is logged in again."
+      : "The key came back after the log-out, without a user.";
     part(`.${way} .verdict`).textContent = isThere ? revived : "The session stays deleted.";
     part(`.${way} .because`).hidden = false;
     document.dispatchEvent(new CustomEvent("experiment", { detail: "race" }));
@@ -128,12 +130,13 @@ function addRow(way, texts) {
 }
 
 /**
- * Scrolls so that the controls and the result below them can be seen, if the result cannot.
+ * Scrolls so that the controls and the result below them can be seen, if they cannot.
  *
  * @param {string} controls
  */
 function reveal(controls) {
-  if (part(".ways").getBoundingClientRect().bottom <= innerHeight) return;
+  const [top, bottom] = [part(controls).getBoundingClientRect().top, part(".ways").getBoundingClientRect().bottom];
+  if (top >= 0 && bottom <= innerHeight) return;
   const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   part(controls).scrollIntoView({ behavior: isCalm ? "auto" : "smooth" });
 }

@@ -89,6 +89,7 @@ function show() {
   }
   /** @type {HTMLElement | null | undefined} */
   const how = current?.querySelector(".how:not([hidden])");
+  strip?.querySelector(".go-on")?.toggleAttribute("hidden", current !== undefined);
   document.body.dataset["lit"] = (!isClosed && how?.dataset["lit"]) || "";
 }
 

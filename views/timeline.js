@@ -247,7 +247,7 @@ export class TimelineChart {
     const { idleTimeout, grid, head, foot = 0 } = drawing;
     this.#picture.replaceChildren(
       ...grid.map(({ x }) => svgElement("line", { class: "grid", x1: x, x2: x, y1: 0, y2: height })),
-      ...grid.map(({ x, label }) => svgElement("text", { class: "time", x, y: height + 15 }, label)),
+      ...grid.map(({ x, label }) => svgElement("text", { class: "time", x, y: height + 19 }, label)),
       svgElement("line", { class: "grid level", x1: 0, x2: width, y1: idleTimeout.y, y2: idleTimeout.y }),
       svgElement("text", { x: -7, y: idleTimeout.y + 4 }, idleTimeout.label),
       svgElement("text", { x: -7, y: height + 2 }, "0"),

@@ -42,7 +42,7 @@ export function costOf(requests: RequestCost[]): Cost {
 }
 
 const isRace = ({ request }: RequestCost) => request === "POST /race";
-const RACE_COST = "see the race lab"; // its commands are not logged
+const RACE_COST = "not counted"; // its commands are not logged
 
 function roundTripsText(count: number): string {
   if (count === 0) return "nothing to ask Redis";

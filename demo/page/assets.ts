@@ -21,22 +21,17 @@ const SCRIPT = "text/javascript; charset=utf-8";
 
 export function loadAssets(): Asset[] {
   return [
-    assetOf("style.css", "text/css; charset=utf-8", readShortened("style.css")),
-    assetOf("strip.js", SCRIPT, readShortened("strip.js")),
-    assetOf("page.js", SCRIPT, readShortened("page.js")),
-    assetOf("timeline.js", SCRIPT, readShortened("timeline.js")),
-    assetOf("race.js", SCRIPT, readShortened("race.js")),
-    assetOf("icon.svg", "image/svg+xml", readFileSync(viewPath("icon.svg"))),
+    assetOf("style.css", "text/css; charset=utf-8", readView("style.css")),
+    assetOf("strip.js", SCRIPT, readView("strip.js")),
+    assetOf("page.js", SCRIPT, readView("page.js")),
+    assetOf("timeline.js", SCRIPT, readView("timeline.js")),
+    assetOf("race.js", SCRIPT, readView("race.js")),
+    assetOf("icon.svg", "image/svg+xml", readView("icon.svg")),
     assetOf("session.lua", "text/plain; charset=utf-8", Buffer.from(SESSION_SCRIPT.source)),
   ];
 }
 
-/** Without comments on lines of their own and without indentation. No text in these files runs over several lines. */
-function readShortened(name: string): Buffer {
-  const comment = /^ *\/\*(?:(?!\*\/)[^])*\*\/\n/gm;
-  const indentation = /^ +/gm;
-  return Buffer.from(readFileSync(viewPath(name), "utf8").replaceAll(comment, "").replaceAll(indentation, ""));
-}
+const readView = (name: string) => readFileSync(viewPath(name));
 
 function assetOf(name: string, type: string, content: Buffer): Asset {
   const version = createHash("sha256").update(content).digest("base64url").slice(0, 8);

@@ -47,9 +47,9 @@ const WORDS: Record<RaceWay, { title: string; about: string; outcome: string; re
   plain: {
     title: "Plain commands",
     about: "HGETALL, then HSET and PEXPIRE, as in the session store guide of the Redis documentation",
-    outcome: "came back after the log-out, in part",
+    outcome: "came back after the log-out, without a user",
     reason:
-      "The check and the write are two steps, and the log-out came between them. HSET made the key again, with two of its five fields: a session without a user.",
+      "The check and the write are two steps, and the log-out came between them. HSET made the key again, with two of five fields and no username: nobody is logged in.",
   },
   whole: {
     title: "The whole session as one value",
@@ -59,10 +59,10 @@ const WORDS: Record<RaceWay, { title: string; about: string; outcome: string; re
   },
   store: {
     title: "This store",
-    about: "getSession, then incrementField",
+    about: "getSession, then incrementField. A sixth field holds the absolute timeout",
     outcome: "came back after the log-out",
     reason:
-      "A script checks and writes in one step, so no log-out can come between. It found no session, and wrote nothing.",
+      "The log-out may come before the write: the write checks again, in the same step, that the session exists. It did not, so nothing was written.",
   },
 };
 

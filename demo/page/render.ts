@@ -83,7 +83,7 @@ const TEMPLATES = [
   "sides.ejs",
   "log-in.ejs",
   "ttl.ejs",
-  "devices.ejs",
+  "user-sessions.ejs",
   "costs.ejs",
   "race.ejs",
   "lua.ejs",

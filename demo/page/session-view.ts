@@ -3,6 +3,7 @@ import type { DemoSession, KeyClock, ListedSession } from "../demo-store.ts";
 import { type Cost, costOf, type RequestCost } from "../explain/costs.ts";
 import { formField, type FormField, type Mistake, mistakeIn } from "./form-field.ts";
 import { NOTICES, type NoticeName } from "./notices.ts";
+import { formatSeconds } from "../../views/timeline.js";
 
 /** TTLs that are one click away, in seconds. */
 const TTL_CHOICES = [
@@ -118,14 +119,15 @@ interface DeviceView {
   handle: string;
   current: boolean;
   name: string;
+  device: string;
   created: string;
   /** The time of day. */
   createdTime: string;
   accessedTime: string;
-  ttl: number;
+  left: string;
 }
 
-/** The values of `views/devices.ejs`. */
+/** The values of `views/user-sessions.ejs`. */
 interface DevicesView {
   isUnread: boolean;
   items: DeviceView[];
@@ -169,7 +171,7 @@ export function createSessionView(settings: PageSettings, pageState: PageState):
     state,
     now: pageState.clock?.now ?? "",
     cookie: cookieView(settings, sessionId, state),
-    news: newsOf(pageState, session),
+    news: newsOf(pageState, session, clocks),
     username: formField("username", typed.username ?? session?.username ?? "", mistake),
     ttl: ttlView(settings, typedTtl(pageState) ?? session?.session_ttl ?? logInTtl, mistake),
     absoluteTtl: absoluteTtlView(settings, Number(typed.absoluteTtl), mistake),
@@ -256,17 +258,26 @@ function deadlineOf({ session_deadline }: DemoSession): number | undefined {
 /** `2026-04-08T12:34:56Z`, as the store writes times. */
 const dateOf = (time: number) => `${new Date(time).toISOString().slice(0, -5)}Z`;
 
-function newsOf({ sessionId, notice, mistake, outage }: PageState, session: DemoSession | null): Notice[] {
+function newsOf(
+  { sessionId, notice, mistake, outage }: PageState,
+  session: DemoSession | null,
+  clocks: Clock[],
+): Notice[] {
+  const isUseInVain = clocks.some(({ id, isFirst }) => id === "absolute" && isFirst);
   if (outage !== undefined) return [bad(outage, "This page comes back by itself when Redis replies", "outage")];
   if (mistake !== undefined && mistake.field === undefined) {
     return [bad(mistake.message.replace(/\.?$/, "."), session === null ? "Log in again" : "Nothing was changed")];
   }
+  if (notice === "counted" && isUseInVain) return [good(`Page view counted. ${ABSOLUTE_FIRST}`)];
   if (notice !== undefined) return [good(NOTICES[notice])];
+  if (session !== null && isUseInVain) return [good(`Your session is live. ${ABSOLUTE_FIRST}`)];
   if (session !== null)
     return [good("Your session is live. Each use resets its idle timeout (sliding expiration); a peek does not")];
   if (sessionId !== undefined) return [bad("Session ended.", "It expired, or somebody deleted it")];
   return [good("You have no session. Log in, and watch what happens on both sides")];
 }
+
+const ABSOLUTE_FIRST = "Its absolute timeout comes before its idle timeout now, and no use moves that";
 
 const good = (text: string): Notice => ({ heading: "", text, isBad: false, reason: "" });
 const bad = (heading: string, text: string, reason: Notice["reason"] = ""): Notice => ({
@@ -311,7 +322,7 @@ function durationText(seconds: number): string {
     ["min", 60],
   ];
   const [unit, size] = units.find(([, unitSize]) => seconds % unitSize === 0) ?? ["s", 1];
-  return `${seconds / size} ${unit}`;
+  return `${seconds / size}\u00a0${unit}`;
 }
 
 /**
@@ -336,7 +347,7 @@ function clocksOf(session: DemoSession, clock: KeyClock): Clock[] {
       isFirst: !isAbsoluteFirst,
       left: idleLeft,
       of: idleTimeout,
-      text: secondsText(idleLeft),
+      text: formatSeconds(idleLeft),
     },
     {
       id: "absolute",
@@ -344,7 +355,7 @@ function clocksOf(session: DemoSession, clock: KeyClock): Clock[] {
       isFirst: isAbsoluteFirst,
       left: absoluteLeft,
       of: absoluteTimeout,
-      text: secondsText(absoluteLeft),
+      text: formatSeconds(absoluteLeft),
     },
   ];
 }
@@ -353,7 +364,6 @@ const CLOCK_TOLERANCE_MS = 100;
 /** Whether the key expires at the absolute timeout. */
 const isCapped = ({ session_deadline }: DemoSession, { left, now }: KeyClock) =>
   now + left > Number(session_deadline) * 1000 - CLOCK_TOLERANCE_MS;
-const secondsText = (ms: number) => `${Math.ceil(ms / 1000)} s`;
 
 function devicesView(sessions: PageState["sessions"], username: string): DevicesView {
   if (sessions === "unread") return { isUnread: true, items: [], hasOthers: false, note: "" };
@@ -364,10 +374,11 @@ function devicesView(sessions: PageState["sessions"], username: string): Devices
     handle,
     current,
     name: current ? `${device}: this browser` : device,
+    device,
     created: created_at,
     createdTime: timeOfDay(created_at),
     accessedTime: timeOfDay(last_accessed_at),
-    ttl,
+    left: formatSeconds(ttl * 1000),
   }));
   const hasOthers = items.some(({ current }) => !current);
   return { isUnread: false, items, hasOthers, note: devicesNote(sessions.length, hasOthers, username) };
@@ -391,11 +402,11 @@ function endedView(settings: PageSettings, live: SidesView, session: DemoSession
     key: live.key,
     cookie: { ...cookieView(settings, live.cookie.value, "ended"), attributes: [] }, // the page has them already
     news: [
-      bad("Session expired.", `Nobody used it for ${session_ttl} s, so Redis deleted it`, "idle"),
+      bad("Session expired.", `Nobody used it for ${session_ttl}\u00a0s, so Redis deleted it`, "idle"),
       bad("Session expired.", "Its absolute timeout was reached, so Redis deleted it", "absolute"),
       bad(
         "Session ended.",
-        "Something deleted it before its time: another device, or redis-cli DEL. Noticed",
+        "Something deleted it before its time: another browser of yours, or somebody with access to Redis. Noticed",
         "elsewhere",
       ),
       bad("Session ended.", "Another tab logged out, and this browser has no cookie any more. Noticed", "tab"),

@@ -171,7 +171,7 @@ describe("the form after an end", () => {
       const { ended } = createSessionView(SETTINGS, { ...live, session: { ...live.session!, session_deadline } });
       assert.deepEqual(
         [ended!.username.value, ended!.ttl.value, ended!.ttl.text, ended!.absoluteTtl.chosen],
-        ["ada", "60", "1 min", chosen],
+        ["ada", "60", "1\u00a0min", chosen],
       );
     });
   }
@@ -229,5 +229,5 @@ describe("the news", () => {
 test("the cost of a race is not counted as nothing", () => {
   const costs = ["GET /", "POST /race"].map((request) => ({ request, commands: [] }));
   const [cost] = createSessionView(SETTINGS, state({}, { costs })).costs;
-  assert.deepEqual([cost!.title, cost!.roundTrips], ["POST /race, then GET /", "see the race lab"]);
+  assert.deepEqual([cost!.title, cost!.roundTrips], ["POST /race, then GET /", "not counted"]);
 });
