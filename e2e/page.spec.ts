@@ -316,6 +316,8 @@ test.describe("while Redis does not reply", () => {
     await expect(page.getByText("not certain")).toHaveCount(0);
     await expect(said(page, "This page comes back by itself")).toBeVisible();
     await expect(field(page, "username")).toHaveText("andrew");
+    await expect(page.getByRole("heading", { name: "Let it expire" })).toBeVisible();
+    await expect(page.getByRole("button", { name: "1. User logs in" })).toBeVisible();
     await expect(page.getByRole("alert")).toBeHidden();
   });
 

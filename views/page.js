@@ -220,10 +220,10 @@ function peek() {
     const response = await fetch(address, { headers: { Accept: "application/json" }, signal });
     const reply = await response.json();
     if (isOutdated()) return;
-    if (session() === null) return response.ok ? location.reload() : undefined;
+    if (response.ok && (session() === null || isUnknown())) return location.reload(); // most of the page is missing
+    if (session() === null) return;
     showOutage(response.ok ? "" : reply.error);
     if (!response.ok) return;
-    if (isUnknown()) return showNews(signal, isOutdated);
     if (!reply.authenticated) return isLive() ? showEnd(signal, isOutdated) : undefined;
     if (isNews(reply, sentAt)) return showNews(signal, isOutdated);
     seePeek();
@@ -301,10 +301,9 @@ async function showNews(signal, isOutdated) {
   if (newMain === null || isOutdated()) return;
   newMain.querySelector("#costs")?.replaceChildren();
   /** @type {Cause} */
-  const cause =
-    isLive() || isUnknown()
-      ? { request: "GET /?refresh=false", kind: "peek" }
-      : { request: "In another tab", kind: "start" };
+  const cause = isLive()
+    ? { request: "GET /?refresh=false", kind: "peek" }
+    : { request: "In another tab", kind: "start" };
   showKeepingInput(newMain, { ...cause, isUnasked: true });
 }
 
