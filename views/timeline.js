@@ -29,7 +29,7 @@ const circle = (/** @type {number} */ r) => `M${-r} 0A${r} ${r} 0 1 1 ${r} 0A${r
 const SYMBOLS = {
   start: ["M0 -8V8", "start"],
   reset: [circle(6), "idle timeout reset"],
-  use: [circle(4), "use without a reset"],
+  use: [circle(4), "use that does not move the end"],
   peek: [circle(2), "peek by this page: no reset"],
   ttl: ["M0 -8L8 0L0 8L-8 0Z", "new idle timeout"],
   rotate: ["M-6 -6H6V6H-6Z", "new session ID"],
