@@ -47,8 +47,8 @@ interface Connection {
 }
 
 const MAX_EVERY_MS = 2_147_483_647; // a longer timer fires at once
-const MAX_TURNS = 50; // each session is checked in one of these turns, which are spread evenly over `everyMs`
-const MIN_TURN_MS = 20; // from one turn to the next; if `everyMs` is short, there are fewer turns
+const MAX_TURNS = 500; // each session is checked in one of these turns, which are spread evenly over `everyMs`
+const MIN_TURN_MS = 10; // from one turn to the next; if `everyMs` is short, there are fewer turns
 const MAX_CHECKS_AT_ONCE = 100; // so that other requests get their turn on the connection to Redis
 
 export class SessionWatch {
