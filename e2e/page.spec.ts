@@ -188,7 +188,9 @@ test("shows the commands that a click cost, and nobody else's", async ({ page, b
   const other = await browser.newPage({ baseURL: baseURL! });
   await start(other, { username: "Grace" });
   await Promise.all([page, other].map((each) => each.getByRole("button", { name: "Count a page view" }).click()));
-  await page.locator("#costs summary").first().click();
+  const summary = page.locator("#costs summary").first();
+  await expect(summary).toContainText("POST /increment"); // when the reply arrives, the list closes
+  await summary.click();
   const click = page.getByRole("listitem").filter({ hasText: "POST /increment" });
   await expect(click).toContainText(
     /POST \/increment: 1 round trip to Redis\s+EVALSHA increment session:\S{12}… page_views 1 [\d.]+ ms/,
