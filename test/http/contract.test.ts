@@ -33,7 +33,7 @@ const assertNoSessionCookie = ({ setCookies }: Reply) =>
   );
 
 describe("POST /login", () => {
-  test("starts a session and answers it as GET /session does", async () => {
+  test("starts a session and replies as GET /session does", async () => {
     const { newBrowser, key } = await openApp();
     const browser = newBrowser();
     const { status, json } = await browser.post("/login", { username: "andrew", ttl: "15" });
