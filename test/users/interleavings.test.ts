@@ -17,6 +17,7 @@ import {
 
 const { redis } = await openRedis();
 const USER = "andrew";
+const HOUR = 3600; // seconds
 const LONGEST_OPERATION = 12; // commands
 const NO_TIME_LIMIT = 600_000; // a command is held back as long as the schedule wants
 const LIST_LIMIT_MS = 1500; // A list waits that long for a rotation that has crashed.
@@ -42,8 +43,8 @@ class Run {
     this.direct = new UserSessions({ redis, prefix: this.prefix, maxSessions, ...NO_HURRY });
   }
 
-  async logInDirectly(name: string): Promise<void> {
-    this.ids.set(name, await this.direct.createSession({ name }, { user: USER }));
+  async logInDirectly(name: string, absoluteTtl?: number): Promise<void> {
+    this.ids.set(name, await this.direct.createSession({ name }, { user: USER, absoluteTtl }));
   }
 
   #storeOn(connection: HeldConnection, timeoutMs = NO_TIME_LIMIT) {
@@ -294,7 +295,8 @@ const EXPECTED_ERRORS = [SessionRevokedError, RedisUnavailableError, ConnectionL
 
 async function runOnce({ sessions = [], maxSessions, works, expected }: Scenario, schedule: Schedule): Promise<void> {
   const run = new Run(maxSessions);
-  for (const name of sessions) await run.logInDirectly(name);
+  // Deadlines are whole seconds, so these are set apart: the limit then ends these first, and in this order.
+  for (const [i, name] of sessions.entries()) await run.logInDirectly(name, HOUR * (i + 1));
   const errors = await runInterleaved(redis, works(run), { ...schedule, afterEach: () => run.assertRight() });
   for (const error of errors) if (!EXPECTED_ERRORS.some((type) => error instanceof type)) throw error;
   await run.assertRight();
