@@ -11,6 +11,7 @@ import { openRedis } from "./demo/process/open-redis.ts";
 import { StartError } from "./demo/process/start-error.ts";
 import { createStopSignal } from "./demo/process/stop-signal.ts";
 import { handleRequest } from "./demo/routes/handle-request.ts";
+import { formatServer } from "./redis-connection/index.ts";
 
 const DEFAULT_TTL = 60; // seconds: short, so that you can watch a session expire
 const KEEP_IDLE_MS = 500; // when the server stops, idle connections stay open for this long: a request may be on its way
@@ -58,8 +59,8 @@ async function listen(server: Server, port: number, host: string): Promise<void>
 
 /** The address to open. A server on 127.0.0.1 or on all addresses is reached at `localhost`. */
 function urlOf(host: string, port: number): string {
-  if (["127.0.0.1", "0.0.0.0", "::"].includes(host)) return `http://localhost:${port}`;
-  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const isLocal = ["127.0.0.1", "0.0.0.0", "::"].includes(host);
+  return `http://${formatServer({ host: isLocal ? "localhost" : host, port })}`;
 }
 
 /** Stops accepting connections, and waits until the requests under way have their replies. */

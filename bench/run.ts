@@ -5,7 +5,7 @@
  */
 import { cpus, loadavg, totalmem } from "node:os";
 import { parseArgs } from "node:util";
-import { startPrivateRedis } from "../demo/process/private.ts";
+import { startPrivateRedis } from "../demo/process/private-redis.ts";
 import { measureCpuCost } from "./cpu-cost.ts";
 import { measureMemory } from "./memory.ts";
 import { FULL, QUICK } from "./plan.ts";

@@ -1,5 +1,5 @@
 import { type BrowserContext, expect, type Page, test } from "playwright/test";
-import { startPrivateRedis } from "../demo/process/private.ts";
+import { startPrivateRedis } from "../demo/process/private-redis.ts";
 import { spawnExample } from "../test/demo-process.ts";
 
 const SESSION_ENDED = "ended with the session";

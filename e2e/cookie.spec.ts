@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net";
 import { type Page, test as base, expect } from "playwright/test";
 import { createClient } from "redis";
 import { generate } from "selfsigned";
-import { startPrivateRedis } from "../demo/process/private.ts";
+import { startPrivateRedis } from "../demo/process/private-redis.ts";
 import { findBrowser } from "../scripts/find-browser.mjs";
 import {
   type CrossSiteOptions,

@@ -1,6 +1,6 @@
 import { type BrowserContext, test as base, expect, type Page } from "playwright/test";
 import { createClient } from "redis";
-import { startPrivateRedis } from "../demo/process/private.ts";
+import { startPrivateRedis } from "../demo/process/private-redis.ts";
 import { spawnServer } from "../test/demo-process.ts";
 import { REDIS_PROGRAM } from "../test/redis-program.ts";
 

@@ -42,12 +42,17 @@ export async function withConnectLimit<Result>(
   }
 }
 
+interface ClientOptions extends RedisClientOptions {
+  commandOptions: NonNullable<RedisClientOptions["commandOptions"]>;
+  socket: NonNullable<RedisClientOptions["socket"]> & { signal?: AbortSignal };
+}
+
 /**
  * Without a connection, a command fails at once instead of waiting for one, and the client does not reconnect by itself.
  * Aborting `signal` closes a socket that is still connecting, which node-redis' destroy() does not. The signal replaces
  * node-redis' `connectTimeout`, which does not cover the authentication.
  */
-export function clientOptions({ username, password, database, tls }: RedisAccess, signal: AbortSignal) {
+export function clientOptions({ username, password, database, tls }: RedisAccess, signal: AbortSignal): ClientOptions {
   return {
     ...(username !== undefined && { username }),
     ...(password !== undefined && { password }),
@@ -57,10 +62,10 @@ export function clientOptions({ username, password, database, tls }: RedisAccess
     socket: {
       signal,
       connectTimeout: 0,
-      reconnectStrategy: false as const,
-      ...(tls !== false && { ...(tls === true ? {} : tls), tls: true as const }),
+      reconnectStrategy: false,
+      ...(tls !== false && { ...(tls === true ? {} : tls), tls: true }),
     },
-  } satisfies RedisClientOptions;
+  };
 }
 
 /**

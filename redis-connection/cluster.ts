@@ -16,14 +16,13 @@ export async function connectCluster(
   nodes: RedisServer[],
   access: RedisAccess,
   signal: AbortSignal,
-  known = nodes,
+  known: RedisServer[] = nodes,
 ): Promise<OpenConnection> {
   let lastError: unknown;
   const keepError = (error: unknown) => (lastError = error);
   const cluster = await withConnectLimit(signal, async (attempt) => {
     setMaxListeners(0, attempt); // each socket adds a listener
     const { commandOptions, ...defaults } = clientOptions(access, attempt);
-    const socketOptions: { signal?: AbortSignal } = defaults.socket;
     const connecting = createCluster({ rootNodes: known.map((socket) => ({ socket })), defaults, commandOptions });
     attempt.addEventListener("abort", () => connecting.destroy());
     connecting.on("error", keepError).on("node-error", keepError);
@@ -33,7 +32,7 @@ export async function connectCluster(
       throw lastError ?? error; // node-redis' own error says only that no node could be used
     }
     if ((connecting.slots as unknown[]).includes(undefined)) throw new Error(NO_MASTER);
-    delete socketOptions.signal; // it would keep each later socket in memory, even a closed one
+    delete defaults.socket.signal; // it would keep each later socket in memory, even a closed one
     return connecting;
   });
 

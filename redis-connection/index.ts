@@ -18,7 +18,7 @@ import { type RedisTarget, resolveTarget } from "./target.ts";
 
 export { RedisConnectionError } from "./errors.ts";
 export type { RedisCommands } from "./open-connection.ts";
-export { parseRedisUrl, type RedisServer, type RedisTarget } from "./target.ts";
+export { formatServer, parseRedisUrl, type RedisServer, type RedisTarget } from "./target.ts";
 export { TimeLimitError } from "./time-limits.ts";
 export type { RedisConnection };
 

@@ -61,10 +61,14 @@ export function resolveTarget(target: string | RedisTarget): ResolvedTarget {
   const servers = [{ host, port }, ...nodes];
   for (const server of servers) assertServer(server);
   const kind = cluster ? "cluster" : sentinel === undefined ? "single" : "sentinel";
-  const at = `${host.includes(":") ? `[${host}]` : host}:${port}`;
   const suffix = { single: "", cluster: " (cluster)", sentinel: ` (Sentinel of ${sentinel})` }[kind];
   const access = { username, password, database, tls };
-  return { kind, masterName: sentinel ?? "", servers, access, address: at + suffix };
+  return { kind, masterName: sentinel ?? "", servers, access, address: formatServer({ host, port }) + suffix };
+}
+
+/** `localhost:6379`, or `[::1]:6379` for an IPv6 address. */
+export function formatServer({ host, port }: RedisServer): string {
+  return `${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 /** The parts of a URL of Redis. Throws a `TypeError` that does not contain it. */

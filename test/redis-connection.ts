@@ -1,6 +1,6 @@
 import { after } from "node:test";
 import { createClient, createCluster, type RedisClientType } from "redis";
-import { startPrivateRedis } from "../demo/process/private.ts";
+import { startPrivateRedis } from "../demo/process/private-redis.ts";
 import { spawnCluster } from "./redis-cluster.ts";
 import { REDIS_PROGRAM } from "./redis-program.ts";
 

@@ -7,7 +7,7 @@ import {
   type RedisTarget,
   TimeLimitError,
 } from "../../redis-connection/index.ts";
-import { startPrivateRedis } from "./private.ts";
+import { startPrivateRedis } from "./private-redis.ts";
 import { StartError } from "./start-error.ts";
 
 /** What the demo needs of the connection. */
