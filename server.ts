@@ -20,23 +20,29 @@ const DRAIN_LIMIT_MS = 3000; // when the server stops, connections that are stil
 async function run(args: string[], stopping: AbortSignal): Promise<void> {
   const { port, host, secureCookie, absoluteTtl, hashIds, redis: target } = parseOptions(args, process.env);
   stopping.addEventListener("abort", exitAtOnce);
-  const redis = await openRedis(target);
+  const { redis, address, close } = await openRedis(target);
   stopping.removeEventListener("abort", exitAtOnce);
   try {
     const storeSettings = { ttl: Math.min(DEFAULT_TTL, absoluteTtl), absoluteTtl, hashIds };
-    const app = createApp({ redis, storeSettings, isCookieSecure: secureCookie });
+    const app = createApp({
+      redis,
+      redisAddress: address,
+      ping: () => redis.ping(),
+      storeSettings,
+      isCookieSecure: secureCookie,
+    });
     const cacheScripts = () => app.store.cacheScripts().catch(() => {}); // a Redis that refuses: it is logged elsewhere
-    redis.onReconnect(() => void cacheScripts());
+    redis.onReconnect = () => void cacheScripts();
     await cacheScripts();
     const server = createHttpServer((...request) => handleRequest(app, ...request), stopping);
     await listen(server, port, host);
     console.log(`Sessions in Redis: open ${urlOf(host, (server.address() as AddressInfo).port)}`);
-    console.log(`Redis: ${redis.address}`);
+    console.log(`Redis: ${address}`);
 
     if (!stopping.aborted) await once(stopping, "abort");
     await drain(server);
   } finally {
-    await redis.close();
+    await close();
   }
 }
 

@@ -1,10 +1,10 @@
+import type { RedisCommands } from "../redis-connection/index.ts";
 import { SessionCookie } from "../session-cookie.ts";
 import { DemoStore, type StoreSettings } from "./demo-store.ts";
 import { CommandLog, type LoggedCommand } from "./explain/command-log.ts";
 import { type Asset, loadAssets } from "./page/assets.ts";
 import { FlashCookie } from "./page/flash-cookie.ts";
 import { createPage, type Page } from "./page/render.ts";
-import type { Redis } from "./process/open-redis.ts";
 import { RaceLab } from "./race-lab/race-lab.ts";
 
 /** Everything that requests need, made once. */
@@ -31,26 +31,30 @@ export interface App {
 }
 
 export interface AppOptions {
-  redis: Pick<Redis, "client" | "address" | "ping">;
+  redis: RedisCommands;
+  /** For people: where Redis is. */
+  redisAddress: string;
+  /** Rejects unless every master replies and would accept a write. */
+  ping: () => Promise<unknown>;
   storeSettings: StoreSettings;
   isCookieSecure: boolean;
 }
 
-export function createApp({ redis, storeSettings, isCookieSecure }: AppOptions): App {
+export function createApp({ redis, redisAddress, ping, storeSettings, isCookieSecure }: AppOptions): App {
   const { ttl, absoluteTtl } = storeSettings;
-  const store = new DemoStore({ redis: redis.client, ...storeSettings });
+  const store = new DemoStore({ redis, ...storeSettings });
   const sessionCookie = new SessionCookie({ secure: isCookieSecure });
   const assets = loadAssets();
   const pageSettings = {
     cookieName: sessionCookie.name,
     isCookieSecure,
-    redisAddress: redis.address,
+    redisAddress,
     absoluteTtl,
   };
   return {
     store,
     openLoggedStore() {
-      const log = new CommandLog(redis.client);
+      const log = new CommandLog(redis);
       return { store: new DemoStore({ redis: log, ...storeSettings }), commands: log.commands };
     },
     ttl,
@@ -60,9 +64,9 @@ export function createApp({ redis, storeSettings, isCookieSecure }: AppOptions):
     flashCookie: new FlashCookie({ secure: isCookieSecure }),
     page: createPage(pageSettings, assets),
     files: new Map(assets.map((asset) => [asset.path, asset])),
-    raceLab: new RaceLab({ store, redis: redis.client, absoluteTtl }),
+    raceLab: new RaceLab({ store, redis, absoluteTtl }),
     async checkHealth() {
-      const [id] = await Promise.all([store.createSession({}, { ttl: 1 }), redis.ping()]);
+      const [id] = await Promise.all([store.createSession({}, { ttl: 1 }), ping()]);
       await store.deleteSession(id);
     },
   };

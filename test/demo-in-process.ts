@@ -34,15 +34,20 @@ export async function openDemo() {
   });
   const { host, port, redis, connect } = await openRedis();
   const client = await connect();
-  const ping = async () => void (await Promise.all(client.servers().map((server) => server.ping())));
-  const demoRedis = { client, address: `${host}:${port}`, ping };
+  const ping = () => Promise.all(client.servers().map((server) => server.ping()));
   return { redis, openApp };
 
   async function openApp({ secure = false, absoluteTtl = 2_592_000, ...timeLimit }: AppOptions = {}): Promise<App> {
     const prefix = newPrefix();
     const { signal: stopping } = new AbortController();
     const storeSettings = { prefix, ttl: Math.min(60, absoluteTtl), absoluteTtl, ...NO_HURRY, ...timeLimit };
-    const app = createApp({ redis: demoRedis, storeSettings, isCookieSecure: secure });
+    const app = createApp({
+      redis: client,
+      redisAddress: `${host}:${port}`,
+      ping,
+      storeSettings,
+      isCookieSecure: secure,
+    });
     const server = createHttpServer((...request) => handleRequest(app, ...request), stopping);
     server.requestTimeout = server.headersTimeout = 0; // a busy machine may need longer than a client is given
     await once(server.listen(0, "127.0.0.1"), "listening");

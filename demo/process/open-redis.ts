@@ -1,7 +1,6 @@
 import { ErrorReply, SocketClosedUnexpectedlyError } from "redis";
 import {
   connectRedis,
-  type RedisCommands,
   type RedisConnection,
   RedisConnectionError,
   type RedisTarget,
@@ -10,15 +9,10 @@ import {
 import { startPrivateRedis } from "./private-redis.ts";
 import { StartError } from "./start-error.ts";
 
-/** What the demo needs of the connection. */
-export interface Redis {
-  client: RedisCommands;
+export interface OpenedRedis {
+  redis: RedisConnection;
   /** For people: host and port, without a password. */
   address: string;
-  /** Rejects unless every master replies and would accept a write. */
-  ping: () => Promise<void>;
-  /** The callback is called each time a new connection has replaced a lost one. */
-  onReconnect: (callback: () => void) => void;
   /** Closes the connection, and stops a private Redis. */
   close: () => Promise<void>;
 }
@@ -27,32 +21,22 @@ export interface Redis {
  * Connects to the Redis that was named. If none was named, connects to localhost:6379, or else starts a private Redis.
  * Rejects with a `StartError` if a Redis was named and there is no connection to it.
  */
-export async function openRedis(named: RedisTarget | undefined): Promise<Redis> {
+export async function openRedis(named: RedisTarget | undefined): Promise<OpenedRedis> {
   try {
-    const client = await connectRedis(named ?? {});
-    return toRedis(client, client.address, () => client.close());
+    const redis = await connectRedis(named ?? {});
+    return { redis, address: redis.address, close: () => redis.close() };
   } catch (error) {
     if (named !== undefined) throw error instanceof RedisConnectionError ? cannotConnect(named, error) : error;
   }
   const { host, port, stop } = await startPrivateRedis(logBuild);
   try {
-    const client = await connectRedis({ host, port });
-    const address = `${client.address} (private, in memory, gone when this server stops)`;
-    return toRedis(client, address, () => client.close().then(stop));
+    const redis = await connectRedis({ host, port });
+    const address = `${redis.address} (private, in memory, gone when this server stops)`;
+    return { redis, address, close: () => redis.close().then(stop) };
   } catch (error) {
     await stop();
     throw error;
   }
-}
-
-function toRedis(client: RedisConnection, address: string, close: () => Promise<void>): Redis {
-  return {
-    client,
-    address,
-    ping: () => client.ping(),
-    onReconnect: (callback) => (client.onReconnect = callback),
-    close,
-  };
 }
 
 function logBuild(): void {

@@ -5,8 +5,8 @@ import { after, describe, test } from "node:test";
 import { createClient } from "redis";
 import { createApp } from "../../demo/app.ts";
 import { createHttpServer } from "../../demo/http/http-server.ts";
-import { openRedis } from "../../demo/process/open-redis.ts";
 import { handleRequest } from "../../demo/routes/handle-request.ts";
+import { connectRedis } from "../../redis-connection/index.ts";
 import { RedisSessionStore } from "../../session-store.ts";
 import { FOR_THE_DEMO, PASSWORD, RULES, USER, WITH_A_DATABASE } from "../redis-acl.ts";
 import { Browser } from "../browser.ts";
@@ -98,10 +98,16 @@ async function requestsThatFail(url: string, sent = requests): Promise<string[]>
 /** The same with a demo in this process, which is soon there and soon gone. */
 async function requestsThatFailAs(username: string, { database = 0, sent = requests } = {}): Promise<string[]> {
   const login = { username, password: PASSWORD, database };
-  const connection = await openRedis({ host: "127.0.0.1", port: redis.port, ...login });
+  const connection = await connectRedis({ host: "127.0.0.1", port: redis.port, ...login });
   const { signal: stopping } = new AbortController();
   const storeSettings = { ttl: 60, absoluteTtl: 2_592_000, ...NO_HURRY };
-  const app = createApp({ redis: connection, storeSettings, isCookieSecure: false });
+  const app = createApp({
+    redis: connection,
+    redisAddress: connection.address,
+    ping: () => connection.ping(),
+    storeSettings,
+    isCookieSecure: false,
+  });
   const server = createHttpServer((...request) => handleRequest(app, ...request), stopping);
   try {
     await once(server.listen(0, "127.0.0.1"), "listening");

@@ -15,10 +15,12 @@ const failUnexpectedly = () => Promise.reject(new TypeError("a mistake in our ow
 
 test("an exception that nobody expects is a 500 that names its entry in the log, and the server goes on", async (t) => {
   const { port } = await spawnRedis(t);
-  const redis = await openRedis({ host: "127.0.0.1", port });
-  t.after(() => redis.close());
+  const { redis, address, close } = await openRedis({ host: "127.0.0.1", port });
+  t.after(close);
   const app = createApp({
-    redis: { ...redis, ping: failUnexpectedly },
+    redis,
+    redisAddress: address,
+    ping: failUnexpectedly,
     storeSettings: { ttl: 60, absoluteTtl: 3600 },
     isCookieSecure: false,
   });
