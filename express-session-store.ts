@@ -26,6 +26,7 @@ import {
   type Script,
   type ScriptRunner,
   type TimeLimit,
+  timestamp,
 } from "./session-store.ts";
 
 /**
@@ -83,9 +84,7 @@ export class ExpressSessionStore extends session.Store {
     }
     this.#old = new ConnectRedisKeys(this.#own, oldPrefix);
     this.#sessions =
-      takeOverPrefix === undefined
-        ? new SharedSessions(this.#own, this.#old)
-        : new TakenOverSessions(this.#own, this.#old);
+      takeOverPrefix === undefined ? sharedSessions(this.#own, this.#old) : takenOverSessions(this.#own, this.#old);
   }
 
   /** Reads a session. Does not reset its idle timeout: express-session calls `touch` or `set` for that. */
@@ -213,7 +212,7 @@ interface Sessions {
 
 /**
  * The ID, the session without its cookie, and the cookie, all as JSON. The cookie is apart, because `touch` writes it.
- * For `copied_from`, see `TakenOverSessions`.
+ * For `copied_from`, see `takenOverSessions`.
  */
 const FIELDS = { id: String, data: String, cookie: String, copied_from: String };
 type Fields = Partial<Record<keyof typeof FIELDS, string>>;
@@ -374,7 +373,7 @@ class OwnSessions extends RedisSessionStore<typeof FIELDS> implements Sessions {
     replaced = "",
   ): Promise<unknown> {
     const milliseconds = Math.min(lifetimeMs, this.steps.absoluteTtl * 1000);
-    const now = `${new Date().toISOString().slice(0, 19)}Z`;
+    const now = timestamp();
     const all = {
       session_ttl: Math.max(1, Math.ceil(milliseconds / 1000)),
       last_accessed_at: now,
@@ -481,35 +480,26 @@ class ConnectRedisKeys {
  * Step 1: servers with connect-redis use the same sessions. So these are kept in the keys of connect-redis, except for
  * those that another server, which is at step 2 already, has taken over.
  */
-class SharedSessions implements Sessions {
-  readonly #own: OwnSessions;
-  readonly #old: ConnectRedisKeys;
+function sharedSessions(own: OwnSessions, old: ConnectRedisKeys): Sessions {
+  return {
+    async load(id, limit) {
+      return (await old.read(id, limit))?.sessionData ?? own.load(id, limit);
+    },
 
-  constructor(own: OwnSessions, old: ConnectRedisKeys) {
-    this.#own = own;
-    this.#old = old;
-  }
+    async save(id, sessionData, mayCreate, limit) {
+      if (own.lifetimeMs(sessionData.cookie) <= 0) return destroyBoth(own, old, id, limit);
+      if (await old.update(id, sessionData, limit)) return;
+      if ((await own.update(id, sessionData, limit)) || !mayCreate) return;
+      await own.removeMark(id, limit);
+      await old.create(id, sessionData, limit);
+    },
 
-  async load(id: string, limit: TimeLimit): Promise<SessionData | null> {
-    return (await this.#old.read(id, limit))?.sessionData ?? this.#own.load(id, limit);
-  }
+    async touch(id, cookie, limit) {
+      if (!(await old.touch(id, cookie, limit))) await own.touch(id, cookie, limit);
+    },
 
-  async save(id: string, sessionData: SessionData, mayCreate: boolean, limit: TimeLimit): Promise<void> {
-    if (this.#own.lifetimeMs(sessionData.cookie) <= 0) return this.destroy(id, limit);
-    if (await this.#old.update(id, sessionData, limit)) return;
-    if ((await this.#own.update(id, sessionData, limit)) || !mayCreate) return;
-    await this.#own.removeMark(id, limit);
-    await this.#old.create(id, sessionData, limit);
-  }
-
-  async touch(id: string, cookie: Cookie, limit: TimeLimit): Promise<void> {
-    if (!(await this.#old.touch(id, cookie, limit))) await this.#own.touch(id, cookie, limit);
-  }
-
-  async destroy(id: string, limit: TimeLimit): Promise<void> {
-    await this.#own.markDestroyed(id, limit);
-    await this.#old.delete(id, limit);
-  }
+    destroy: (id, limit) => destroyBoth(own, old, id, limit),
+  };
 }
 
 const MAX_ATTEMPTS = 20;
@@ -518,52 +508,45 @@ const MAX_ATTEMPTS = 20;
  * Step 2: no server uses connect-redis any more. The old key and the new one may be on two nodes of a cluster, so a session
  * is first copied, then its old key is deleted. Until that is done, the copy has the digest of the old session's text in
  * the field `copied_from`, and whoever reads it does what is left to do. If a server at step 1 changes the old session in
- * the meantime, it is copied again. A session that is destroyed leaves a mark for a while: whoever has read the old key
- * before cannot copy it any more.
+ * the meantime, it is copied again.
  */
-class TakenOverSessions implements Sessions {
-  readonly #own: OwnSessions;
-  readonly #old: ConnectRedisKeys;
-
-  constructor(own: OwnSessions, old: ConnectRedisKeys) {
-    this.#own = own;
-    this.#old = old;
-  }
-
-  async load(id: string, limit: TimeLimit): Promise<SessionData | null> {
-    let isOldGone = false;
-    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      const own = await this.#own.read(digestOf(id), limit);
-      if (own && own.copiedFrom === undefined) return own.sessionData;
-      if (own === null && isOldGone) return null;
-      const old = await this.#old.read(id, limit);
-      isOldGone = old === null; // Then it may have been taken over since the new key was read: read that once more.
-      if (old === null) {
-        if (own?.copiedFrom && (await this.#own.finishCopy(id, own.copiedFrom, limit))) return own.sessionData;
-      } else if (old.digest === own?.copiedFrom) {
-        await this.#old.delete(id, limit, old.digest);
-      } else if ((await this.#own.copy(id, old, own?.copiedFrom, limit)) === null) {
-        await this.#old.delete(id, limit); // left by a server that failed while it destroyed the session
-        return null;
+function takenOverSessions(own: OwnSessions, old: ConnectRedisKeys): Sessions {
+  return {
+    async load(id, limit) {
+      let isOldGone = false;
+      for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+        const copy = await own.read(digestOf(id), limit);
+        if (copy && copy.copiedFrom === undefined) return copy.sessionData;
+        if (copy === null && isOldGone) return null;
+        const original = await old.read(id, limit);
+        isOldGone = original === null; // Then it may have been taken over since the new key was read: read that once more.
+        if (original === null) {
+          if (copy?.copiedFrom && (await own.finishCopy(id, copy.copiedFrom, limit))) return copy.sessionData;
+        } else if (original.digest === copy?.copiedFrom) {
+          await old.delete(id, limit, original.digest);
+        } else if ((await own.copy(id, original, copy?.copiedFrom, limit)) === null) {
+          await old.delete(id, limit); // left by a server that failed while it destroyed the session
+          return null;
+        }
       }
-    }
-    throw new RedisUnavailableError("The session changed at each attempt to take it over from connect-redis");
-  }
+      throw new RedisUnavailableError("The session changed at each attempt to take it over from connect-redis");
+    },
 
-  async save(id: string, sessionData: SessionData, mayCreate: boolean, limit: TimeLimit): Promise<void> {
-    if ((await this.#own.update(id, sessionData, limit)) || !mayCreate) return;
-    await this.#own.createWithId(id, sessionData, limit);
-    await this.#old.delete(id, limit);
-  }
+    async save(id, sessionData, mayCreate, limit) {
+      if ((await own.update(id, sessionData, limit)) || !mayCreate) return;
+      await own.createWithId(id, sessionData, limit);
+      await old.delete(id, limit);
+    },
 
-  async touch(id: string, cookie: Cookie, limit: TimeLimit): Promise<void> {
-    await this.#own.touch(id, cookie, limit);
-  }
+    touch: (id, cookie, limit) => own.touch(id, cookie, limit),
+    destroy: (id, limit) => destroyBoth(own, old, id, limit),
+  };
+}
 
-  async destroy(id: string, limit: TimeLimit): Promise<void> {
-    await this.#own.markDestroyed(id, limit);
-    await this.#old.delete(id, limit);
-  }
+/** The mark that is left for a while prevents that a server which has read the old key before copies it afterwards. */
+async function destroyBoth(own: OwnSessions, old: ConnectRedisKeys, id: string, limit: TimeLimit): Promise<void> {
+  await own.markDestroyed(id, limit);
+  await old.delete(id, limit);
 }
 
 /** The IDs of the last minutes, so that they do not fill the memory. */

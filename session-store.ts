@@ -721,7 +721,7 @@ export function isSessionId(id: unknown): id is string {
 }
 
 /** The current time, to the second: `2026-04-08T12:34:56Z`. Kept for a second, because formatting it is slow. */
-function timestamp(): string {
+export function timestamp(): string {
   const second = Math.floor(Date.now() / 1000);
   if (second !== formatted.second)
     formatted = { second, text: `${new Date(second * 1000).toISOString().slice(0, 19)}Z` };

@@ -6,12 +6,12 @@
  * value, as in `whole-session.ts`, and the store.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { isSessionId, RedisUnavailableError } from "../../session-store.ts";
+import { RedisUnavailableError } from "../../session-store.ts";
 import type { RedisCommands } from "../../redis-connection/index.ts";
-import { PlainSession } from "./plain-session.ts";
-import { type RaceStore, StoreSession } from "./store-session.ts";
-import { WholeSession } from "./whole-session.ts";
+import { plainSession } from "./plain-session.ts";
 import { type Hash, heldInWords, type RaceSession, type RaceStep, type StepRecord } from "./race-session.ts";
+import { type RaceStore, storeSession } from "./store-session.ts";
+import { wholeSession } from "./whole-session.ts";
 
 /** Milliseconds between the request's read and its write. The log-out comes at a random moment in between. */
 export const WORK_MS = 20;
@@ -28,7 +28,7 @@ export type ByWay<Value> = Record<RaceWay, Value>;
 export interface RaceResult extends ByWay<{ revived: number }> {
   rounds: number;
   work_ms: number;
-  /** The first round in which a session came back; null if none did. */
+  /** The first of the rounds in which most sessions came back; null if none did. */
   history: ByWay<RoundHistory> | null;
 }
 
@@ -68,39 +68,34 @@ export class RaceLab {
     this.#ttl = Math.min(KEY_TTL, absoluteTtl);
   }
 
-  /** Whether `run` is under way. Check this first: `run` throws if it is, because one at a time is enough load on Redis. */
-  get isRunning(): boolean {
-    return this.#isRunning;
-  }
-
-  /** Runs this many rounds and counts the sessions that came back. */
-  async run(rounds: number): Promise<RaceResult> {
-    if (this.#isRunning) throw new Error("the race lab is running already");
+  /**
+   * Runs this many rounds and counts the sessions that came back. `null` if another run is under way: one at a time is
+   * enough load on Redis.
+   */
+  async run(rounds: number): Promise<RaceResult | null> {
+    if (this.#isRunning) return null;
     this.#isRunning = true;
-    const result: RaceResult = {
-      rounds,
-      work_ms: WORK_MS,
-      plain: { revived: 0 },
-      whole: { revived: 0 },
-      store: { revived: 0 },
-      history: null,
-    };
-    let hasShown = false;
     try {
+      const result: RaceResult = {
+        rounds,
+        work_ms: WORK_MS,
+        plain: { revived: 0 },
+        whole: { revived: 0 },
+        store: { revived: 0 },
+        history: null,
+      };
+      let mostRevived = 0;
       for (let done = 0; done < rounds; done += ROUNDS_AT_ONCE) {
         const batch = Array.from({ length: Math.min(ROUNDS_AT_ONCE, rounds - done) }, () => this.#runRound());
         for (const history of await waitForAll(batch)) {
-          const revived = RACE_WAYS.filter((way) => isRevived(history[way]));
+          const revived = RACE_WAYS.filter((way) => Object.keys(history[way].fields).length > 0);
           for (const way of revived) result[way].revived += 1;
-          // A round that shows the difference is better than one in which only one of the two came back.
-          const hasBoth = revived.includes("plain") && revived.includes("whole");
-          if (hasBoth && !hasShown) [result.history, hasShown] = [history, true];
-          else if (revived.length > 0) result.history ??= history;
+          if (revived.length <= mostRevived) continue;
+          mostRevived = revived.length;
+          result.history = history;
         }
       }
       return result;
-    } catch (error) {
-      throw asUnavailable(error);
     } finally {
       this.#isRunning = false;
     }
@@ -108,23 +103,17 @@ export class RaceLab {
 
   /** Creates the sessions for somebody who runs the steps one by one. */
   async start(): Promise<StartedRace> {
-    try {
-      const { id, sessions } = await this.#createSessions();
-      return { id, ...(await byWay(async (way) => ({ held: heldInWords(await sessions[way].fields()) }))) };
-    } catch (error) {
-      throw asUnavailable(error);
-    }
+    const { id, sessions } = await this.#createSessions();
+    return { id, ...(await byWay(async (way) => ({ held: heldInWords(await sessions[way].fields()) }))) };
   }
 
-  /** Runs one step in each way. `id` should be from `start`; with the ID of another session, the step changes that. */
+  /** Runs one step in each way. `id` should be from `start`: with the ID of another session, the step changes that. */
   async runStep(step: RaceStep, id: string): Promise<ByWay<StepResult>> {
-    if (!isSessionId(id)) throw new RangeError("id must be one that start returned");
     const sessions = this.#sessions(id);
-    try {
-      return await byWay((way) => runStep(sessions[way], step));
-    } catch (error) {
-      throw asUnavailable(error);
-    }
+    return byWay(async (way) => {
+      const record = await sessions[way][step]();
+      return { ...record, fields: await sessions[way].fields() };
+    });
   }
 
   async #runRound(): Promise<ByWay<RoundHistory>> {
@@ -144,9 +133,9 @@ export class RaceLab {
   /** The keys of the other sessions are derived from the store's ID, so that one ID names them all. */
   #sessions(id: string) {
     return {
-      plain: new PlainSession(this.#redis, this.#store.keyOf(`race-${id}`), this.#ttl),
-      whole: new WholeSession(this.#redis, this.#store.keyOf(`race-whole-${id}`), this.#ttl),
-      store: new StoreSession(this.#redis, this.#store, id),
+      plain: plainSession(this.#redis, this.#store.keyOf(`race-${id}`), this.#ttl),
+      whole: wholeSession(this.#redis, this.#store.keyOf(`race-whole-${id}`), this.#ttl),
+      store: storeSession(this.#redis, this.#store, id),
     };
   }
 }
@@ -154,13 +143,6 @@ export class RaceLab {
 async function byWay<Value>(run: (way: RaceWay) => Promise<Value>): Promise<ByWay<Value>> {
   const [plain, whole, store] = await waitForAll(RACE_WAYS.map(run));
   return { plain: plain!, whole: whole!, store: store! };
-}
-
-const isRevived = ({ fields }: RoundHistory) => Object.keys(fields).length > 0;
-
-async function runStep(session: RaceSession, step: RaceStep): Promise<StepResult> {
-  const record = await session[step]();
-  return { ...record, fields: await session.fields() };
 }
 
 /** Runs the request and the log-out at the same time. The two promises tell when to write and when to log out. */
@@ -186,13 +168,16 @@ async function race(session: RaceSession, workDone: Promise<void>, logoutDue: Pr
   return { steps: await Promise.all(steps), fields };
 }
 
-/** Like `Promise.all`, but rejects only when nothing is under way any more: no round outlives its run. */
+/**
+ * Like `Promise.all`, but rejects only when nothing is under way any more: no round outlives its run. An error of a plain
+ * command becomes a `RedisUnavailableError`, as those of the store are.
+ */
 async function waitForAll<Value>(promises: Promise<Value>[]): Promise<Value[]> {
   await Promise.allSettled(promises);
-  return Promise.all(promises);
-}
-
-function asUnavailable(error: unknown): unknown {
-  if (!(error instanceof Error) || error instanceof RedisUnavailableError) return error;
-  return new RedisUnavailableError(error.message, { cause: error });
+  try {
+    return await Promise.all(promises);
+  } catch (error) {
+    if (!(error instanceof Error) || error instanceof RedisUnavailableError) throw error;
+    throw new RedisUnavailableError(error.message, { cause: error });
+  }
 }

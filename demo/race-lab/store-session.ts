@@ -1,5 +1,5 @@
 import type { RedisCommands } from "../../redis-connection/index.ts";
-import { type Hash, observe, type RaceSession, type StepRecord } from "./race-session.ts";
+import { observe, type RaceSession } from "./race-session.ts";
 
 /** What the lab needs of the store. */
 export interface RaceStore {
@@ -14,42 +14,31 @@ export interface RaceStore {
  * A session of the store, whose every operation checks in one atomic step that the session exists. Each call here is one
  * command: `createSession` has made Redis cache the script.
  */
-export class StoreSession implements RaceSession {
-  readonly #redis: RedisCommands;
-  readonly #store: RaceStore;
-  readonly #id: string;
+export function storeSession(redis: RedisCommands, store: RaceStore, id: string): RaceSession {
+  const key = store.keyOf(id);
+  const fields = () => redis.hGetAll(key);
+  return {
+    async read() {
+      const [session, held] = await observe(store.getSession(id), fields());
+      const found = session !== null;
+      const reply = found ? "the session" : "null: no session";
+      return { step: "read", calls: [{ call: "getSession(id)", reply, held }], found };
+    },
 
-  constructor(redis: RedisCommands, store: RaceStore, id: string) {
-    this.#redis = redis;
-    this.#store = store;
-    this.#id = id;
-  }
+    async write() {
+      const [views, held] = await observe(store.incrementField(id, "page_views"), fields());
+      const found = views !== null;
+      const reply = found ? String(views) : "null: no session, so nothing is written";
+      return { step: "write", calls: [{ call: 'incrementField(id, "page_views")', reply, held }], found };
+    },
 
-  async read(): Promise<StepRecord> {
-    const [session, held] = await observe(this.#store.getSession(this.#id), this.fields());
-    const found = session !== null;
-    const reply = found ? "the session" : "null: no session";
-    return { step: "read", calls: [{ call: "getSession(id)", reply, held }], found };
-  }
+    async logout() {
+      const [found, held] = await observe(store.deleteSession(id), fields());
+      const reply = found ? "true: deleted" : "false: there was none";
+      return { step: "logout", calls: [{ call: "deleteSession(id)", reply, held }], found };
+    },
 
-  async logout(): Promise<StepRecord> {
-    const [found, held] = await observe(this.#store.deleteSession(this.#id), this.fields());
-    const reply = found ? "true: deleted" : "false: there was none";
-    return { step: "logout", calls: [{ call: "deleteSession(id)", reply, held }], found };
-  }
-
-  async write(): Promise<StepRecord> {
-    const [views, held] = await observe(this.#store.incrementField(this.#id, "page_views"), this.fields());
-    const found = views !== null;
-    const reply = found ? String(views) : "null: no session, so nothing is written";
-    return { step: "write", calls: [{ call: 'incrementField(id, "page_views")', reply, held }], found };
-  }
-
-  fields(): Promise<Hash> {
-    return this.#redis.hGetAll(this.#store.keyOf(this.#id));
-  }
-
-  remove(): Promise<number> {
-    return this.#redis.del(this.#store.keyOf(this.#id));
-  }
+    fields,
+    remove: () => redis.del(key),
+  };
 }

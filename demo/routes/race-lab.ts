@@ -8,15 +8,13 @@ import { redirectHome } from "./redirect-home.ts";
 import type { RequestContext } from "./request-context.ts";
 
 export async function runRace(context: RequestContext): Promise<Reply> {
-  const { raceLab } = context.app;
-  const rounds = roundsIn(context.form);
-  if (raceLab.isRunning) {
+  const race = await context.app.raceLab.run(roundsIn(context.form));
+  if (race === null) {
     throw new HttpError(429, "Another race is running. Try again in a moment.", {
       headers: [["Retry-After", "1"]],
       field: "rounds",
     });
   }
-  const race = await raceLab.run(rounds);
   return context.wantsHtml ? redirectHome(context, { notice: "raced", race }, { part: "#race" }) : jsonReply(race);
 }
 
