@@ -421,18 +421,29 @@ local function count_entries()
   return call("ZCOUNT", key, "-inf", "(0"), call("ZCOUNT", key, 0, "(" .. log_in)
 end
 
+-- Removes a member that is not ASCII: another program has written it. If it is not UTF-8, no client in JavaScript could.
+local function is_ours(member)
+  local is_foreign = member:find("[\\128-\\255]")
+  if is_foreign then write("ZREM", key, member) end
+  return not is_foreign
+end
+
+local function read_entries(kept, ...)
+  local members = {}
+  for _, member in ipairs(call("ZRANGE", key, ...)) do
+    if is_ours(member) and member ~= kept then members[#members + 1] = member end
+  end
+  return members
+end
+
 -- A page of the confirmed entries with the latest deadlines, without the very latest ones
 local function latest_confirmed(first, count, skipped)
   local last = first + count - 1 - skipped
-  return last < first and {} or call("ZRANGE", key, math.max(first, last - page_size + 1), last)
+  return last < first and {} or read_entries("", math.max(first, last - page_size + 1), last)
 end
 
 local function marked_entries(skipped, kept)
-  local marked = {}
-  for _, member in ipairs(call("ZRANGE", key, "-inf", "(0", "BYSCORE", "LIMIT", skipped, page_size)) do
-    if member ~= kept then marked[#marked + 1] = member end
-  end
-  return marked
+  return read_entries(kept, "-inf", "(0", "BYSCORE", "LIMIT", skipped, page_size)
 end
 
 -- The index expires a minute after the last deadline in it, because the clocks of two nodes differ.
@@ -452,8 +463,9 @@ local function clean_up()
   end
 end
 
+-- Scores that are further ahead of the clock are another program's.
 local function count_rotations()
-  return call("ZCOUNT", key, rotation, "(3e12")
+  return call("ZCOUNT", key, rotation, rotation + now + 60)
 end
 
 -- "add" and "confirm" take ARGV[2]: member, [3]: old member in a rotation, else "", [4]: the most sessions, or "".
@@ -464,15 +476,6 @@ if operation == "add" then
   local is_log_in, max_sessions = ARGV[3] == "", tonumber(ARGV[4])
   local old = tonumber(call("ZSCORE", key, ARGV[3]))
   if old and old < 0 then return false end
-  local first, count = count_entries()
-  local is_at_limit, peeks = 0, {}
-  if is_log_in and max_sessions and max_sessions > 1 and count >= max_sessions then
-    is_at_limit, peeks = 1, latest_confirmed(first, count, 0)
-  elseif is_log_in and count > 0 then
-    math.randomseed(tonumber(time[2]))
-    local start = first + math.random(math.max(1, count - clean_up_size + 1)) - 1
-    peeks = call("ZRANGE", key, start, math.min(start + clean_up_size, first + count) - 1)
-  end
   -- If the ACL denies PEXPIREAT, ZADD would leave a key that never expires. ZADD has to be the first write: if memory is
   -- full, Redis refuses only the first write of a script.
   if not redis.acl_check_cmd("PEXPIREAT", key, 1) then
@@ -481,6 +484,15 @@ if operation == "add" then
   call("ZADD", key, (is_log_in and log_in or rotation) + now, ARGV[2])
   set_expiry()
   clean_up()
+  local first, count = count_entries()
+  local is_at_limit, peeks = 0, {}
+  if is_log_in and max_sessions and max_sessions > 1 and count >= max_sessions then
+    is_at_limit, peeks = 1, latest_confirmed(first, count, 0)
+  elseif is_log_in and count > 0 then
+    math.randomseed(tonumber(time[2]))
+    local start = first + math.random(math.max(1, count - clean_up_size + 1)) - 1
+    peeks = read_entries("", start, math.min(start + clean_up_size, first + count) - 1)
+  end
   return { is_at_limit, unpack(peeks) }
 end
 
@@ -503,8 +515,9 @@ if operation == "confirm" then
   local first, count = count_entries()
   local excess = max_sessions and count + 1 - max_sessions or 0
   local must_peek = excess > 0 and tonumber(ARGV[6]) < math.min(is_log_in and max_sessions - 1 or max_sessions, count)
-  local outcome, members = "peek", latest_confirmed(first, count, ARGV[6])
+  local outcome, members
   if must_peek then
+    outcome, members = "peek", latest_confirmed(first, count, ARGV[6])
     put_back[ARGV[3]] = old
   else
     local fraction = old and math.abs(old) % 1 or is_log_in and 0 or 0.5
@@ -552,10 +565,9 @@ if operation == "list" then
     local state = string.format("%.5f", score % 1)
     -- Servers with the previous version of this file use a minute from now as the score until the entry is confirmed.
     if score % 1 == 0 and math.abs(score - now) <= 60 then state = "creating" end
-    if score >= log_in then state = "creating" end
-    if score >= rotation then state = "rotating" end
-    if score >= 3e12 then state = "unknown" end
-    reply[#reply + 1], reply[#reply + 2] = entries[i], state
+    if score >= log_in then state = score <= log_in + now + 60 and "creating" or "unknown" end
+    if score >= rotation then state = score <= rotation + now + 60 and "rotating" or "unknown" end
+    if is_ours(entries[i]) then reply[#reply + 1], reply[#reply + 2] = entries[i], state end
   end
   return reply
 end
@@ -566,7 +578,7 @@ if operation == "mark" then
   call("ZREM", key, "")
   local entries = call("ZRANGE", key, "(0", "+inf", "BYSCORE", "WITHSCORES")
   for i = 1, #entries, 2 do
-    if entries[i] ~= ARGV[2] then call("ZADD", key, -entries[i + 1], entries[i]) end
+    if is_ours(entries[i]) and entries[i] ~= ARGV[2] then call("ZADD", key, -entries[i + 1], entries[i]) end
   end
   return marked_entries(0, ARGV[2])
 end

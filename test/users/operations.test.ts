@@ -259,6 +259,8 @@ describe("an entry without a session", () => {
     ["of a rotation that never finished is removed", () => 2e12 + now() - 70, false],
     ["of a log-in on a server with the previous version stays", () => now() + 50, true],
     ["of a session that is gone is removed", (deadline) => deadline + 0.12345, false],
+    ["with the score of a rotation in the future is removed", () => 2e12 + now() + 1000, false],
+    ["with the score of a log-in in the future is removed", () => 1e12 + now() + 1000, false],
     ["that is marked is removed", (deadline) => -deadline, false],
     ["that is marked and past its deadline is removed", () => 70 - now(), false],
     ["with an infinite score is removed", () => Infinity, false],
@@ -284,6 +286,44 @@ describe("an entry without a session", () => {
     const id2 = await logIn("andrew");
     assert.deepEqual((await entriesOf("andrew")).toSorted(), [id, id2].toSorted());
   });
+});
+
+describe("300 entries that another program has written, whose members are not UTF-8,", () => {
+  const scores: [title: string, score: (i: number) => number][] = [
+    ["with deadlines", (i) => now() + ABSOLUTE_TTL - i],
+    ["with marks", (i) => -now() - i],
+    ["as those of log-ins under way", () => 1e12 + now()],
+    ["as those of rotations under way", () => 2e12 + now()],
+    ["with infinite scores", () => Infinity],
+  ];
+  for (const [title, score] of scores) {
+    test(`${title}, make no operation of their user last, and are removed when all are ended`, async () => {
+      const { prefix, indexKey, entriesOf } = openSessions();
+      let commands = 0;
+      const bounded: RedisScripting = {
+        evalSha: (sha1, input) => {
+          commands += 1;
+          return commands > 1000 ? Promise.reject(new Error("It goes on and on")) : redis.evalSha(sha1, input);
+        },
+        eval: (...command) => redis.eval(...command),
+      };
+      const sessions = new UserSessions({ redis: bounded, prefix, maxSessions: 2, ...NO_HURRY });
+      const logIn = () => sessions.createSession({}, { user: "andrew" });
+      await logIn();
+      const entries = Array.from({ length: 300 }, (_, i) => ({
+        score: score(i),
+        value: Buffer.from([0xff, i >> 8, i & 0xff]),
+      }));
+      await redis.zAdd(indexKey("andrew"), entries);
+      const ids = [await logIn(), await logIn()];
+      const handles = async () => (await sessions.listSessions("andrew")).map(({ handle }) => handle);
+      assert.deepEqual((await handles()).toSorted(), ids.map((id) => sessions.handleOf(id)).toSorted());
+      ids[0] = (await sessions.rotateSession(ids[0]))!;
+      assert.equal(await sessions.endSession("andrew", sessions.handleOf(ids[0])), true);
+      assert.equal(await sessions.endSessions("andrew"), 1);
+      assert.deepEqual(await entriesOf("andrew"), []);
+    });
+  }
 });
 
 describe("the list of a user", () => {
