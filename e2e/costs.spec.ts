@@ -88,7 +88,7 @@ test("lists the reads of the checkbox, and does not say then that watching chang
 }) => {
   await start(page);
   await page.getByRole("checkbox").check();
-  await expect(entries(page).first()).toContainText(/GET \/, read each second [3-9] times/, { timeout: 20_000 });
+  await expect(entries(page).first()).toContainText(/GET \/, read each second ([3-9]|\d\d+) times/);
   await expect(said(page, "each read resets the idle timeout")).toBeVisible();
   await expect(said(page, "watching does not")).toBeHidden();
   await expect(entries(page).nth(1)).toContainText("POST /login");

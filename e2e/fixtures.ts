@@ -11,12 +11,15 @@ interface Redis {
   timeLeft(context: BrowserContext): Promise<number>;
   /** Sets a field of this browser's session, as another program might. */
   write(context: BrowserContext, field: string, value: string): Promise<void>;
-  /** Stops Redis from replying to anyone for this many milliseconds. */
-  pause(ms: number): Promise<void>;
+  /** Redis replies to nobody until it is told to resume. */
+  hang(): void;
+  resume(): void;
   /** Deletes the key of this browser's session, as `redis-cli DEL` does. */
   remove(context: BrowserContext): Promise<void>;
   /** Moves the expiry of this browser's session, as `redis-cli EXPIRE` does. */
   expire(context: BrowserContext, seconds: number): Promise<void>;
+  /** Moves the absolute timeout of this browser's session. The next use of the session obeys it. */
+  endIn(context: BrowserContext, seconds: number): Promise<void>;
   /** Lets Redis forget the scripts that it has cached. */
   forgetScripts(): Promise<void>;
 }
@@ -48,16 +51,22 @@ export const test = base.extend<Fixtures & Options, WorkerFixtures>({
     async ({}, use) => {
       const server = await startPrivateRedis(undefined, [REDIS_PROGRAM]);
       const client = await createClient({ socket: { host: server.host, port: server.port } }).connect();
+      const pid = Number(/process_id:(\d+)/.exec(await client.info("server"))![1]);
+      const resume = () => void process.kill(pid, "SIGCONT");
       await use({
         host: server.host,
         port: server.port,
         timeLeft: async (context) => client.pTTL(await keyOf(context)),
         write: async (context, field, value) => void (await client.hSet(await keyOf(context), field, value)),
-        pause: async (ms) => void (await client.sendCommand(["CLIENT", "PAUSE", String(ms), "ALL"])),
+        hang: () => void process.kill(pid, "SIGSTOP"),
+        resume,
         remove: async (context) => void (await client.del(await keyOf(context))),
         expire: async (context, seconds) => void (await client.pExpire(await keyOf(context), seconds * 1000)),
+        endIn: async (context, seconds) =>
+          void (await client.hSet(await keyOf(context), "session_deadline", Math.ceil(Date.now() / 1000 + seconds))),
         forgetScripts: async () => void (await client.scriptFlush()),
       });
+      resume();
       await client.close();
       await server.stop();
     },

@@ -14,11 +14,15 @@ import {
   test,
 } from "./fixtures.ts";
 
-const STATES: Record<string, (page: Page, start: (page: Page, session?: object) => Promise<void>) => Promise<void>> = {
+type Start = (page: Page, session?: object) => Promise<void>;
+type Expire = (seconds: number) => Promise<void>;
+
+const STATES: Record<string, (page: Page, start: Start, expire: Expire) => Promise<void>> = {
   "no session": async (page) => void (await page.goto("/")),
   "a session": async (page, start) => start(page),
-  "an expired session": async (page, start) => {
-    await start(page, { ttl: 1 });
+  "an expired session": async (page, start, expire) => {
+    await start(page);
+    await expire(1);
     await expect(said(page, "Session expired.")).toBeVisible();
   },
   "a mistake": async (page, start) => {
@@ -45,8 +49,8 @@ test.describe("every state of the page", () => {
   test.use({ expectedStatuses: [400, 404] });
 
   for (const [state, reach] of Object.entries(STATES)) {
-    test(`has no accessibility violation, and fits 320 pixels: ${state}`, async ({ page, start }) => {
-      await reach(page, start);
+    test(`has no accessibility violation, and fits 320 pixels: ${state}`, async ({ page, context, redis, start }) => {
+      await reach(page, start, (seconds) => redis.expire(context, seconds));
       await expectNoViolation(page);
       await page.emulateMedia({ colorScheme: "dark" });
       await expectNoViolation(page, (axe) => axe.withRules("color-contrast"));
@@ -269,7 +273,7 @@ test.describe("while Redis does not reply", () => {
   }) => {
     await start(page, { ttl: 300 });
     await page.evaluate(() => Object.assign(globalThis, { isTheSamePage: true }));
-    await redis.pause(6000);
+    redis.hang();
     await expect(page.getByRole("alert")).toContainText("Redis cannot be used at the moment.");
     await expect(said(page, "Session started.")).toBeHidden();
     await expect(said(page, "These buttons need Redis.")).toBeVisible();
@@ -284,6 +288,7 @@ test.describe("while Redis does not reply", () => {
     expect(await secondsLeft(page)).toBe(left);
     expect(await context.cookies()).toHaveLength(1);
 
+    redis.resume();
     await expect(page.getByRole("alert")).toBeHidden();
     await expect(said(page, "Session started.")).toBeVisible();
     await page.getByRole("button", { name: "Count a page view" }).click();
@@ -294,9 +299,10 @@ test.describe("while Redis does not reply", () => {
   test("says after a click, and only then, that it may have taken effect", async ({ page, redis, start }) => {
     await start(page);
     await page.route("**/session?*", () => {}); // else a peek may notice it before the click
-    await redis.pause(3000);
+    redis.hang();
     await page.getByRole("button", { name: "Count a page view" }).click();
     await expect(page.getByRole("alert")).toContainText("not certain whether your last click took effect");
+    redis.resume();
     await page.unroute("**/session?*");
     await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange"))); // peeks at once
     await expect(page.getByRole("alert")).toBeHidden();
@@ -310,13 +316,14 @@ test.describe("while Redis does not reply", () => {
     start,
   }) => {
     await start(page);
-    await redis.pause(4000);
+    redis.hang();
     expect((await page.goto("/"))!.status()).toBe(503);
     const [cookie] = await context.cookies();
     await expect(page.getByRole("region", { name: "Your browser" })).toContainText(`sid=${cookie!.value}`);
     await expect(page.getByRole("region", { name: "Redis", exact: true })).toContainText("nothing is known");
     await expect(page.getByText("not certain")).toHaveCount(0);
     await expect(said(page, "This page comes back by itself")).toBeVisible();
+    redis.resume();
     await expect(field(page, "username")).toHaveText("andrew");
     await expect(page.getByRole("heading", { name: "Let it expire" })).toBeVisible();
     await expect(page.getByRole("button", { name: "1. User logs in" })).toBeVisible();
@@ -325,9 +332,11 @@ test.describe("while Redis does not reply", () => {
 
   test("does not call expired what Redis lost", async ({ page, context, redis, start }) => {
     await start(page, { ttl: 300 });
-    await redis.pause(3000);
+    redis.hang();
     await expect(page.getByRole("alert")).toBeVisible();
-    await redis.remove(context); // replied to after the pause, and before the next peek
+    const removed = redis.remove(context); // before the next peek
+    redis.resume();
+    await removed;
     await expect(said(page, "Session lost.")).toBeVisible();
     await expect(said(page, "expired")).toBeHidden();
     await expect(marks(page).last()).toHaveAccessibleName("The end: lost while Redis was unavailable, or deleted");
@@ -352,9 +361,11 @@ test("does not claim after a log-out in another tab that this browser has the co
 test("stops claiming the cookie of an expired session when another tab has cleared it", async ({
   page,
   context,
+  redis,
   start,
 }) => {
-  await start(page, { ttl: 1 });
+  await start(page);
+  await redis.expire(context, 1);
   await expect(said(page, "Session expired.")).toBeVisible();
   await expect(page.getByRole("region", { name: "Your browser" })).toContainText("still has the cookie");
   await (await context.newPage()).goto("/");

@@ -171,9 +171,10 @@ test.describe("while Redis does not reply", () => {
 
   test("a step says so, and can be taken again", async ({ page, redis }) => {
     await page.goto("/");
-    await redis.pause(2500);
+    redis.hang();
     await step(page, "User logs in").click();
     await expect(hint(page)).toContainText("Redis cannot be used at the moment.");
+    redis.resume();
     await expect(async () => {
       await step(page, "User logs in").click();
       await expect(step(page, "Request reads")).toBeEnabled({ timeout: 1500 });

@@ -7,15 +7,19 @@ const lit = (page: Page) => strip(page).locator("[aria-current='step']");
 
 const TITLES = ["Let it expire", "Keep it alive", "Reach the absolute timeout", "Log out during a request"] as const;
 
-test("lights one experiment at a time, and ticks each by its event, with what was learnt", async ({ page }) => {
+test("lights one experiment at a time, and ticks each by its event, with what was learnt", async ({
+  page,
+  context,
+  redis,
+}) => {
   await page.goto("/");
   await expect(lit(page)).toHaveText(/^Let it expire\s*Log in for 15\ss, then touch nothing[^?]*\?$/, {
     useInnerText: true,
   });
   await expect(strip(page).getByRole("button", { name: /^(Log in|Race)/ })).toHaveCount(0); // the lit one has its control below
-  await logInButton(page).evaluate((button) => button.setAttribute("value", "2"));
   await logInButton(page).click();
   await expect(lit(page)).toContainText("Now touch nothing.", { useInnerText: true });
+  await redis.expire(context, 1);
   await expect(item(page, TITLES[0]).getByText("it was deleted by Redis")).toBeVisible();
   await expect(lit(page)).toContainText(TITLES[1], { useInnerText: true });
 
@@ -28,12 +32,11 @@ test("lights one experiment at a time, and ticks each by its event, with what wa
   }).toPass();
   await expect(item(page, TITLES[1]).getByText("Each use resets the idle timeout")).toBeVisible();
 
-  const short = lit(page).getByRole("button", { name: "Log in for 30 s in all" });
-  await short.evaluate((button) => button.setAttribute("value", "16"));
-  await short.click();
+  await lit(page).getByRole("button", { name: "Log in for 30 s in all" }).click();
   await expect(lit(page)).toContainText("read it each second", { useInnerText: true });
   await page.getByRole("checkbox").check();
   await expect(lit(page)).toContainText("Watch the absolute timeout fall.", { useInnerText: true });
+  await redis.endIn(context, 2);
   await expect(item(page, TITLES[2]).getByText("it ended all the same")).toBeVisible();
   await expect(said(page, "Its absolute timeout was reached")).toBeVisible();
 

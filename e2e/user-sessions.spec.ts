@@ -49,7 +49,7 @@ test("shows how long another browser's session has, by the second", async ({ pag
   await start(await openElsewhere(elsewhere), { username: "user-f", ttl: 500 });
   await start(page, { username: "user-f" });
   const other = items(page).filter({ hasNotText: "this browser" });
-  await expect(other).toContainText(/ 8 min 1\d s left/);
+  await expect(other).toContainText(/ [78] min \d+ s left/);
   const before = await other.locator(".ttl").textContent();
   await expect(other.locator(".ttl")).not.toHaveText(before!);
   await elsewhere.close();

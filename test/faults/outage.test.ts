@@ -170,6 +170,8 @@ describe("a Redis that is unavailable", AT_ONCE, () => {
       });
 
       await t.test("is over soon after Redis can be used again, and every session is there", async () => {
+        // The log names the reason once a check has found it. An outage that is over before that is only a refusal.
+        assert.ok(await until(() => server.stderr().includes("unavailable")), server.stderr());
         await end(redis);
         await assertBack(browser, "ada");
       });
