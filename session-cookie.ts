@@ -327,32 +327,22 @@ function isSessionId(value: string | undefined): value is string {
 }
 
 /**
+ * A name and a session ID, with spaces and tabs around them, as HTTP allows. No other white space is left out: a browser
+ * accepts a cookie whose name begins with it from another subdomain, and it would count as `__Host-sid`.
+ */
+const SESSION_PAIR = /^[ \t]*([^ \t=]+)[ \t]*=[ \t]*([\w-]{43})[ \t]*$/;
+
+/**
  * Returns the first value of this name that has the form of a session ID. There may be others: another application on
  * this domain or on another port may use the same name. Browsers send the cookie with the longest path first.
  */
 function readSessionId(cookieHeader: string | null | undefined, name: string): string | undefined {
   for (const pair of cookieHeader?.split(";") ?? []) {
-    const separator = pair.indexOf("=");
-    if (separator === -1 || trimBlanks(pair.slice(0, separator)) !== name) continue;
-    const value = trimBlanks(pair.slice(separator + 1));
-    if (isSessionId(value)) return value;
+    const [, foundName, id] = SESSION_PAIR.exec(pair) ?? [];
+    if (foundName === name) return id;
   }
   return undefined;
 }
-
-/**
- * Removes spaces and tabs, as HTTP says. `trim()` removes more, so a cookie of another name, which a browser accepts from
- * another subdomain, would count as `__Host-sid`.
- */
-function trimBlanks(text: string): string {
-  let start = 0;
-  let end = text.length;
-  while (start < end && isBlank(text[start])) start++;
-  while (start < end && isBlank(text[end - 1])) end--;
-  return text.slice(start, end);
-}
-
-const isBlank = (character: string | undefined) => character === " " || character === "\t";
 
 /** Labels of letters, digits and hyphens. The last one begins with a letter, which that of an IP address does not. */
 function isDomain(text: string): boolean {
