@@ -303,7 +303,7 @@ class OwnSessions extends RedisSessionStore<typeof FIELDS> implements Sessions {
     await this.delete(digestOf(id), limit);
   }
 
-  /** Redis deletes a session when its cookie expires, but by its own clock and a little later. So this checks it too. */
+  /** `null` also if the cookie has expired: Redis deletes such a session a little later, and by its own clock. */
   async read(digest: string, limit: TimeLimit): Promise<OwnSession | null> {
     const fields = await this.steps.read(this.keyOf(digest), "peek", limit);
     const data = parse(fields?.data);

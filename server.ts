@@ -31,7 +31,7 @@ async function run(args: string[], stopping: AbortSignal): Promise<void> {
       storeSettings,
       isCookieSecure: secureCookie,
     });
-    const cacheScripts = () => app.store.cacheScripts().catch(() => {}); // a Redis that refuses: it is logged elsewhere
+    const cacheScripts = () => app.store.cacheScripts().catch(() => {}); // the connection logs what Redis refuses
     redis.onReconnect = () => void cacheScripts();
     await cacheScripts();
     const server = createHttpServer((...request) => handleRequest(app, ...request), stopping);

@@ -29,9 +29,9 @@ export interface CookieAttributes {
 }
 
 /**
- * Reads the session cookie of one request, and sets it in its response. `headerJar` makes one for any framework. `set`
- * is called last, after the change in Redis. If it throws or rejects, because the response has been sent or the framework allows no
- * cookie at this place, the new session is deleted.
+ * Reads the session cookie of one request, and sets it in its response. `headerJar` makes one for any framework. `set` is
+ * called last, after the change in Redis. If it throws or rejects, because the response has been sent or the framework
+ * allows no cookie at this place, the new session is deleted.
  */
 export interface CookieJar {
   get(name: string): string | undefined;
@@ -288,13 +288,14 @@ export interface CrossSiteOptions {
 
 /**
  * Whether a page of another origin sent this request. Another subdomain is another origin. Check it for every request
- * that changes something, and reply with 403. `SameSite=Lax` is not enough: it only keeps the cookie from being sent along, and
- * a log-in needs no cookie, so another site could log your user in to an account of the attacker (login CSRF). Browsers
- * send `Sec-Fetch-Site` over HTTPS and to localhost; over plain HTTP elsewhere, and if they are old, `Origin` only. A
- * request without either header comes from a program, not from a page in a browser.
+ * that changes something, and reply with 403. `SameSite=Lax` is not enough: it only keeps the cookie from being sent
+ * along, and a log-in needs no cookie, so another site could log your user in to an account of the attacker (login CSRF).
+ * Browsers send `Sec-Fetch-Site` over HTTPS and to localhost; over plain HTTP elsewhere, and if they are old, `Origin`
+ * only. A request without either header comes from a program, not from a page in a browser.
  *
  * Over plain HTTP elsewhere than on localhost, the pages must not have the `Referrer-Policy: no-referrer`, which is the
- * default of Helmet: browsers then send their forms with `Origin: null`. Use `same-origin`, which sends no referrer to other sites either.
+ * default of Helmet: browsers then send their forms with `Origin: null`. Use `same-origin`, which sends no referrer to
+ * other sites either.
  */
 export function isCrossSite(headers: OriginHeaders, { allowedOrigins = [] }: CrossSiteOptions = {}): boolean {
   for (const allowed of allowedOrigins) assertOrigin(allowed);

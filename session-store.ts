@@ -13,9 +13,9 @@
  *       username         = andrew                  and whatever else the application keeps
  *
  * Two timeouts end a session. A read or a write resets the idle timeout (sliding expiration), unless the last reset was
- * less than a second ago, or with a timeout under 20 seconds, less than a twentieth of it: by so much, a session may end
- * early. The absolute timeout is fixed when the session is created. Redis keeps both as the expiry of the key, so it does not matter if the
- * clocks of the application servers differ. Redis 7.0 or newer, or Valkey.
+ * less than a second ago, or with a timeout under 20 seconds, less than a twentieth of it. A session may end early by as
+ * much. The absolute timeout is fixed when the session is created. Redis keeps both as the expiry of the key, so it does
+ * not matter if the clocks of the application servers differ. Redis 7.0 or newer, or Valkey.
  *
  * The main danger is a race: a slow request reads the session, the user logs out, and the request then writes what it
  * has read, which brings the session back. So each operation on a session runs inside a Lua script that first checks that
@@ -263,8 +263,9 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
 
   /**
    * Gives a session a new ID and returns it; the old ID no longer works. Do this whenever the rights of its user change,
-   * because an attacker may know the old ID (session fixation). Data and deadline are kept, the idle timeout is reset; `data` changes fields as in an update. `null` if there is no such session. Of several rotations at once, one
-   * succeeds. A value that is not UTF-8 text, which only another program can have written, does not survive it.
+   * because an attacker may know the old ID (session fixation). Data and deadline are kept, and the idle timeout is reset;
+   * `data` changes fields as in an update. `null` if there is no such session. Of several rotations at once, one succeeds.
+   * A value that is not UTF-8 text, which only another program can have written, does not survive it.
    *
    * The two keys may live on two nodes of a cluster, so there are two steps: the old session is read and deleted, then
    * the new one created. If Redis fails between them, the user has to log in again. Two IDs never name one session. If an

@@ -39,10 +39,11 @@
  * - **While a rotation is under way, no entry is removed because its session is gone.** It may be the old entry of that
  *   rotation, and a list that reads page by page could miss both.
  *
- * With `maxSessions`, a log-in that exceeds the limit ends the sessions with the earliest deadlines, when it confirms its entry:
+ * With `maxSessions`, a log-in that exceeds the limit ends the sessions with the earliest deadlines when it confirms its
+ * entry:
  *
- * - **Choose in the step that confirms.** Two log-ins that choose before it count the same sessions, and one that crashes
- *   has ended a session for nothing.
+ * - **Choose in the step that confirms.** Two log-ins that chose before it would count the same sessions, and one that
+ *   crashed before it would have ended a session for nothing.
  * - **Peek before you choose.** If an entry counted whose session is gone, a session would be ended for it. So those that
  *   would stay are peeked at: while the session is being created, or, if others have come in between, in one more round.
  * - **Only confirmed entries count.** Others may never come to be, and a log-in must not end another that has just begun.

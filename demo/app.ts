@@ -8,14 +8,10 @@ import { createPage, type Page } from "./page/render.ts";
 import { RaceLab } from "./race-lab/race-lab.ts";
 
 /** Everything that requests need, made once. */
-export interface App {
+export interface App extends Pick<StoreSettings, "ttl" | "absoluteTtl"> {
   store: DemoStore;
   /** The same store for one request, with a log of its commands. It opens no connection. */
   openLoggedStore: () => { store: DemoStore; commands: readonly LoggedCommand[] };
-  /** The idle timeout in seconds, for sessions that are created without one. */
-  ttl: number;
-  /** The absolute timeout in seconds, for sessions that are created without one. No timeout may be longer. */
-  absoluteTtl: number;
   sessionCookie: SessionCookie;
   isCookieSecure: boolean;
   flashCookie: FlashCookie;

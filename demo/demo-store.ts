@@ -26,7 +26,7 @@ export interface StoreSettings {
   timeoutMs?: number;
 }
 
-/** By Redis' clock: that of this machine may be wrong. */
+/** The time left to a session, and the time, by Redis' clock: that of this machine may be wrong. */
 export interface KeyClock {
   /** Milliseconds until the key expires; negative if there is no such key. */
   left: number;

@@ -26,13 +26,13 @@ const IS_ABOUT_DATA = /^(NOSCRIPT|WRONGTYPE) |not an integer|not a valid float|o
 export class RedisConnection implements RedisCommands {
   /** For people: host and port, without user and password. */
   readonly address: string;
-  /** Is called each time a new connection has replaced a lost one: Redis may have been restarted, and have lost its scripts. */
+  /** Is called after each new connection: Redis may have been restarted, and then it has lost its scripts. */
   onReconnect: () => void = () => {};
   readonly #secrets: string[];
   readonly #log: ProblemLog;
   /** Each command is sent on the connection that is in use when the command is called. */
   #open: OpenConnection;
-  /** What the last check of each server found. */
+  /** The problems that the last checks found. */
   readonly #problems = new WeakMap<RedisClientType, ServerProblem>();
   readonly #beingChecked = new Set<RedisClientType>();
   /** A command that was refused since the last check. */
@@ -141,7 +141,10 @@ export class RedisConnection implements RedisCommands {
     if (lost !== undefined || problem?.isReplica) void this.#tryToReplace(lost === undefined);
   }
 
-  /** If Redis would refuse other commands too, the next check logs that. */
+  /**
+   * Logs a refusal once every server was asked again, if none has a problem: then Redis refuses this command alone. A
+   * problem that was found is logged by the next check instead.
+   */
   async #logRefusal(refusal: Refusal, asked: Promise<boolean>[]): Promise<void> {
     const open = this.#open;
     const isKnown = (await Promise.all(asked)).every(Boolean);
@@ -150,7 +153,7 @@ export class RedisConnection implements RedisCommands {
     else if (this.#serverProblem() === undefined) this.#log.refused(refusal);
   }
 
-  /** The first problem that was found, that of a replica before others. */
+  /** One of the problems that the last checks found: that of a replica, if there is one. */
   #serverProblem(): ServerProblem | undefined {
     const problems = this.#open.clients().flatMap((client) => this.#problems.get(client) ?? []);
     return problems.find(({ isReplica }) => isReplica) ?? problems[0];
@@ -207,7 +210,7 @@ export class RedisConnection implements RedisCommands {
     this.onReconnect();
   }
 
-  /** Notices a refusal. The next check finds out whether it is this command alone that Redis refuses. */
+  /** Notices if Redis refuses the command. The next check finds out whether it refuses this command alone. */
   #watchReply<Reply>(
     replying: Promise<Reply>,
     operation: string | undefined,

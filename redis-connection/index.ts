@@ -7,8 +7,8 @@
  *     …
  *     await redis.close();
  *
- * While there is no connection, commands fail at once; no command is sent twice, or later. The connection is replaced when it
- * is lost, when Redis does not reply to a check within 700 ms, and when the server has become a replica, as after a failover
+ * While there is no connection, commands fail at once. No command is sent later, or twice. The connection is replaced when
+ * it is lost, when Redis does not reply to a check within 700 ms, and when the server has become a replica, as after a failover
  * behind one address. What is wrong is logged, without secrets: one line when it begins and one when it is over.
  *
  * `connection.ts` holds the watchdog. There is a file for each kind of Redis: `single.ts`, `cluster.ts`, `sentinel.ts`.

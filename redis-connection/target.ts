@@ -29,7 +29,7 @@ export interface RedisServer {
   port: number;
 }
 
-/** How to log in, and the database. It is the same for all servers of a cluster, and for a master and its replicas. */
+/** How to log in, and the database: the same for all nodes of a cluster, and for a master and its replicas. */
 export interface RedisAccess {
   username: string | undefined;
   password: string | undefined;

@@ -37,8 +37,8 @@ export function createScriptView(operation: string | null): ScriptView {
 }
 
 /**
- * The line of each step: the first one after the step before that the operation reaches and that calls the command. -1 if
- * there is none; a test checks that there is.
+ * The index of the line that runs each step: after the step before it, the first line that the operation reaches and that
+ * calls the step's command. -1 if there is none; a test checks that each step has one.
  */
 export function placesOf(operation: SessionOperation, steps: ScriptStep[]): number[] {
   const reached = reachedLines(operation);
@@ -56,8 +56,8 @@ export function placesOf(operation: SessionOperation, steps: ScriptStep[]): numb
 }
 
 /**
- * For each line, whether the operation reaches it. Conditions that name operations decide that: in the script, these are
- * about nothing else, and lines are indented by their blocks.
+ * For each line of the script, whether the operation reaches it. Only conditions that name operations decide that. The
+ * script is written for this: such a condition tests nothing else, and each block is indented.
  */
 function reachedLines(operation: SessionOperation): boolean[] {
   const blocks: { indent: number; isChosen: boolean; isReached: boolean }[] = [];
