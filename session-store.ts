@@ -24,6 +24,7 @@
  * unavailable.
  */
 import { createHash, randomBytes } from "node:crypto";
+import { clearTimeout, setTimeout } from "node:timers"; // Deno's global one returns a number
 
 /** What a field holds. `JSON`: anything that `JSON.stringify` takes. */
 export type FieldType = typeof String | typeof Number | typeof Boolean | typeof JSON;
@@ -624,7 +625,7 @@ export class TimeLimit {
   /** Settles like `work`, or rejects with a `RedisUnavailableError` at the end of the time limit. */
   settle<Result>(work: Promise<Result>): Promise<Result> {
     return new Promise((resolve, reject) => {
-      const wait = { limit: this, reject };
+      const wait = { limit: this, reject, index: 0 };
       this.#timer.add(wait);
       work.then(
         (result) => {
@@ -655,25 +656,36 @@ export class TimeLimit {
 interface Wait {
   limit: TimeLimit;
   reject: (error: RedisUnavailableError) => void;
+  /** Its place in the list of all waits. */
+  index: number;
 }
 
 /**
  * One timer for all that waits, because to set and clear one for each command costs more than the rest of a time limit. It
- * is set for the wait that ends first, so while operations come and go, it is set again about once in a time limit.
+ * is set for the wait that ends first, so it is set again about once in a time limit. If nothing waits, it stays set, but
+ * does not keep the process running.
  */
 class LimitTimer {
-  readonly #waits = new Set<Wait>();
+  /** In any order. Not a `Set`: that costs more than the rest of a time limit, too. */
+  readonly #waits: Wait[] = [];
   #timer: NodeJS.Timeout | undefined;
   #firesAt = Infinity;
 
   add(wait: Wait): void {
-    this.#waits.add(wait);
+    wait.index = this.#waits.push(wait) - 1;
     if (wait.limit.nextAt < this.#firesAt) this.#set(wait.limit.nextAt);
+    else if (wait.index === 0) this.#timer?.ref();
   }
 
+  /** Does nothing if the wait has ended. */
   delete(wait: Wait): void {
-    this.#waits.delete(wait);
-    if (this.#waits.size === 0) this.#set(Infinity); // it would keep the process running
+    if (this.#waits[wait.index] !== wait) return;
+    const last = this.#waits.pop()!;
+    if (last !== wait) {
+      this.#waits[wait.index] = last;
+      last.index = wait.index;
+    }
+    if (this.#waits.length === 0) this.#timer?.unref();
   }
 
   #set(firesAt: number): void {
@@ -685,10 +697,10 @@ class LimitTimer {
   #check(): void {
     const now = performance.now();
     let next = Infinity;
-    for (const wait of this.#waits) {
+    for (const wait of Array.from(this.#waits)) {
       const { limit, reject } = wait;
       if (limit.hasEnded(now)) {
-        this.#waits.delete(wait);
+        this.delete(wait);
         const error = new RedisUnavailableError(`Redis did not reply within ${String(limit.timeoutMs)} ms`);
         setImmediate(reject, error); // Node first reads the replies that have arrived
       } else {
