@@ -1,7 +1,5 @@
-import { defineScript, type Session } from "../session-store.ts";
+import { defineScript } from "../session-store.ts";
 import { UserSessions, type UserSessionsOptions } from "../user-sessions.ts";
-
-export type DemoSession = Session;
 
 /** A session in the list of its user. The session ID is left out: whoever sees it could use the session. */
 export interface ListedSession {

@@ -70,7 +70,7 @@ export class CommandLog implements RedisScripting {
 
   #add(options: ScriptOptions, name: string, start: number, roundTrip: number, reply: unknown): void {
     if (this.commands.length === MAX_COMMANDS) return;
-    const [operation = "", , , ...allArgs] = options.arguments;
+    const [operation = "", , , ...allArgs] = options.arguments; // second and third: what the store adds to each operation
     const args = allArgs.slice(0, SHOWN_ARGUMENTS.get(operation) ?? 0);
     const text = [name, operation, ...options.keys.slice(0, 1), ...args].map(shorten).join(" ");
     const ms = Math.round((performance.now() - start) * 100) / 100;

@@ -81,7 +81,6 @@ const LIST_NOTES = new Map([
   ["confirm", "Is the ID still in the list? If not, the user's sessions were all ended in the meantime."],
   ["list", "Which sessions does this user have?"],
   ["mark", "Marks the other sessions of this user, so that no rotation saves one."],
-  ["prune", "Removes entries of sessions that are gone."],
   ["remove", "Removes the session from the list of its user."],
 ]);
 

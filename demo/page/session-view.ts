@@ -1,8 +1,9 @@
 import type { RaceResult } from "../race-lab/race-lab.ts";
-import type { DemoSession, KeyClock, ListedSession } from "../demo-store.ts";
+import type { KeyClock, ListedSession } from "../demo-store.ts";
 import { type Cost, costOf, type RequestCost } from "../explain/costs.ts";
 import { formField, type FormField, type Mistake, mistakeIn } from "./form-field.ts";
 import { NOTICES, type NoticeName } from "./notices.ts";
+import type { Session } from "../../session-store.ts";
 import { formatSeconds } from "../../views/timeline.js";
 
 /** TTLs that are one click away, in seconds. */
@@ -44,7 +45,7 @@ export interface PageState {
   sessionId: string | undefined;
   /** The ID's key in Redis. */
   key: string | undefined;
-  session: DemoSession | null;
+  session: Session | null;
   clock: KeyClock | undefined;
   /**
    * Those of the session's user, at most one more than `MAX_SHOWN`. `unread`: the request did not ask for them;
@@ -204,7 +205,7 @@ function liveSession({ session, clock }: PageState) {
   return { session, clocks: clocksOf(session, clock) };
 }
 
-function stateOf({ sessionId, outage }: PageState, session: DemoSession | null): SessionView["state"] {
+function stateOf({ sessionId, outage }: PageState, session: Session | null): SessionView["state"] {
   if (outage !== undefined) return "unknown";
   if (session !== null) return "live";
   return sessionId === undefined ? "none" : "ended";
@@ -238,7 +239,7 @@ const ABOUT_FIELDS = new Map([
   ["session_user", "for the list of this user's sessions"],
 ]); // not an object: a field may be named `constructor`
 
-function fieldsOf(session: DemoSession | null): FieldView[] {
+function fieldsOf(session: Session | null): FieldView[] {
   if (session === null) return [];
   const deadline = deadlineOf(session);
   return Object.entries(session as Record<string, string>)
@@ -250,7 +251,7 @@ function fieldsOf(session: DemoSession | null): FieldView[] {
 }
 
 /** Unix time in milliseconds; undefined if another program wrote what is no time. The next reset repairs it. */
-function deadlineOf({ session_deadline }: DemoSession): number | undefined {
+function deadlineOf({ session_deadline }: Session): number | undefined {
   const time = new Date(Number(session_deadline) * 1000).getTime();
   return Number.isNaN(time) ? undefined : time;
 }
@@ -258,11 +259,7 @@ function deadlineOf({ session_deadline }: DemoSession): number | undefined {
 /** `2026-04-08T12:34:56Z`, as the store writes times. */
 const dateOf = (time: number) => `${new Date(time).toISOString().slice(0, -5)}Z`;
 
-function newsOf(
-  { sessionId, notice, mistake, outage }: PageState,
-  session: DemoSession | null,
-  clocks: Clock[],
-): Notice[] {
+function newsOf({ sessionId, notice, mistake, outage }: PageState, session: Session | null, clocks: Clock[]): Notice[] {
   const isUseInVain = clocks.some(({ id, isFirst }) => id === "absolute" && isFirst);
   if (outage !== undefined) return [bad(outage, "This page comes back by itself when Redis replies", "outage")];
   if (mistake !== undefined && mistake.field === undefined) {
@@ -330,7 +327,7 @@ function durationText(seconds: number): string {
  * of the idle one follows from `last_accessed_at` only. A server wrote that by its own clock, which may be wrong, so the
  * result is limited to what is possible.
  */
-function clocksOf(session: DemoSession, clock: KeyClock): Clock[] {
+function clocksOf(session: Session, clock: KeyClock): Clock[] {
   const { left, now } = clock;
   const idleTimeout = Number(session.session_ttl) * 1000;
   const deadline = deadlineOf(session) ?? now + left;
@@ -362,7 +359,7 @@ function clocksOf(session: DemoSession, clock: KeyClock): Clock[] {
 
 const CLOCK_TOLERANCE_MS = 100;
 /** Whether the key expires at the absolute timeout. */
-const isCapped = ({ session_deadline }: DemoSession, { left, now }: KeyClock) =>
+const isCapped = ({ session_deadline }: Session, { left, now }: KeyClock) =>
   now + left > Number(session_deadline) * 1000 - CLOCK_TOLERANCE_MS;
 
 function devicesView(sessions: PageState["sessions"], username: string): DevicesView {
@@ -394,7 +391,7 @@ function devicesNote(count: number, hasOthers: boolean, username: string): strin
 const timeOfDay = (timestamp: string) => timestamp.slice(11, 19);
 
 /** Has the news of each possible end: the page's script shows the right one. The form offers the same timeouts again. */
-function endedView(settings: PageSettings, live: SidesView, session: DemoSession): SidesView {
+function endedView(settings: PageSettings, live: SidesView, session: Session): SidesView {
   const { username = "", session_ttl, session_deadline, created_at } = session;
   const absoluteTtl = Number(session_deadline) - Date.parse(created_at) / 1000;
   return {

@@ -1,6 +1,5 @@
 /** The page, the script, the files that pages link, and the health of the server. */
-import { isSessionId } from "../../session-store.ts";
-import type { DemoSession } from "../demo-store.ts";
+import { isSessionId, type Session } from "../../session-store.ts";
 import type { Header } from "../http/headers.ts";
 import type { HttpError } from "../http/http-error.ts";
 import { fileReply, htmlReply, jsonReply, type Reply } from "../http/reply.ts";
@@ -38,7 +37,7 @@ export function showOutage(
 async function renderPage(
   context: RequestContext,
   { refreshTtl, mistake }: { refreshTtl: boolean; mistake?: HttpError },
-): Promise<{ html: string; session: DemoSession | null }> {
+): Promise<{ html: string; session: Session | null }> {
   const { app, method, path, store, commands, sessionId, form, port } = context;
   const flash = refreshTtl ? context.flash : undefined;
   const [session, clock] = await Promise.all([

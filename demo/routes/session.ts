@@ -2,8 +2,8 @@
  * The routes of the browser's own session. They call the store themselves, because the page shows what each call does; an
  * application may find `RequestSession` in `session-cookie.ts` shorter.
  */
+import type { Session } from "../../session-store.ts";
 import { SessionRevokedError } from "../../user-sessions.ts";
-import type { DemoSession } from "../demo-store.ts";
 import { deviceOf } from "../device.ts";
 import type { Header } from "../http/headers.ts";
 import { HttpError } from "../http/http-error.ts";
@@ -80,7 +80,7 @@ export async function logOut(context: RequestContext): Promise<Reply> {
  * The session for a JSON reply; a browser is redirected and needs none. Where this is called together with an operation, both
  * are one round trip, and Redis runs them in order.
  */
-function readForJson({ store, wantsHtml }: RequestContext, id: string): Promise<DemoSession | null> | undefined {
+function readForJson({ store, wantsHtml }: RequestContext, id: string): Promise<Session | null> | undefined {
   return wantsHtml ? undefined : store.getSession(id, { refreshTtl: false });
 }
 
@@ -89,7 +89,7 @@ function sessionReply(
   context: RequestContext,
   notice: NoticeName,
   id: string,
-  session: DemoSession | null | undefined,
+  session: Session | null | undefined,
   { headers = [], json = {} }: { headers?: Header[]; json?: object } = {},
 ): Reply {
   if (session === undefined) return redirectHome(context, { notice }, { headers });
@@ -99,7 +99,7 @@ function sessionReply(
 
 const setSessionCookie = ({ app }: RequestContext, id: string): Header => ["Set-Cookie", app.sessionCookie.set(id)];
 
-const toJson = (session_id: string, session: DemoSession) => ({
+const toJson = (session_id: string, session: Session) => ({
   authenticated: true,
   session_id,
   session,

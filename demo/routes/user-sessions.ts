@@ -1,7 +1,7 @@
 /** The routes of the list of a user's sessions. */
-import { RedisUnavailableError } from "../../session-store.ts";
+import { RedisUnavailableError, type Session } from "../../session-store.ts";
 import { userOf } from "../../user-sessions.ts";
-import { type DemoSession, MAX_SESSIONS } from "../demo-store.ts";
+import { MAX_SESSIONS } from "../demo-store.ts";
 import { HttpError } from "../http/http-error.ts";
 import { jsonReply, type Reply } from "../http/reply.ts";
 import { MAX_SHOWN, type PageState } from "../page/session-view.ts";
@@ -34,7 +34,7 @@ export async function endOtherSessions(context: RequestContext): Promise<Reply> 
 /** The list takes two more round trips, so it is read only if the request asks for it. */
 export async function sessionsToShow(
   { query, store, sessionId = "" }: RequestContext,
-  session: DemoSession,
+  session: Session,
 ): Promise<PageState["sessions"]> {
   if (query.get("sessions") !== "true") return "unread";
   return store.listSessionsOf(userOf(session), sessionId, MAX_SHOWN + 1).catch((error: unknown) => {

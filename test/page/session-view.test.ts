@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { createSessionView, type PageState } from "../../demo/page/session-view.ts";
 import type { LoggedCommand } from "../../demo/explain/command-log.ts";
-import type { DemoSession } from "../../demo/demo-store.ts";
+import type { Session } from "../../session-store.ts";
 
 const SETTINGS = {
   cookieName: "sid",
@@ -29,7 +29,7 @@ function state(
   changes: Partial<PageState> = {},
 ): PageState {
   const timestamp = (seconds: number) => `${new Date(CREATED + seconds * 1000).toISOString().slice(0, 19)}Z`;
-  const session: DemoSession = {
+  const session: Session = {
     username: "ada",
     page_views: "1",
     session_ttl: "60",
