@@ -105,7 +105,7 @@ export interface RedisSessionStoreOptions<Fields extends FieldTypes = TextFields
   hashIds?: boolean;
   /**
    * Milliseconds within which every operation resolves or rejects, whatever Redis does. Default: 1000. If the event loop
-   * is blocked at that time, an operation gets up to 100 ms more after it, to read replies that have arrived.
+   * is blocked when the time is up, an operation gets up to 100 ms more, to read replies that have arrived.
    */
   timeoutMs?: number;
   /** The most bytes of field names and values in one write. The size of a session is not limited. Default: 4096. */
@@ -375,8 +375,8 @@ export class SessionSteps<Fields extends FieldTypes> {
  * later ones had run. Redis' own clock decides when a session ends, never `app_time`.
  *
  * A Redis that takes no writes (memory is full, a snapshot failed, it is a replica) refuses the first write of a script.
- * Once a script has written, Redis refuses nothing more but what the ACL denies. So a write begins with an `HSET` or a
- * `HINCRBY`, before anything is deleted, and a read with `PEXPIRE`, which it can do without.
+ * Once a script has written, Redis refuses only what the ACL denies. So what changes a session begins with an `HSET` or a
+ * `HINCRBY`, before anything is deleted. A read begins with `PEXPIRE`, and goes on without it if Redis refuses.
  */
 export const SESSION_SCRIPT: Script = defineScript(`
 local key, operation, app_time, absolute_ttl, call = KEYS[1], ARGV[1], ARGV[2], ARGV[3], redis.call
