@@ -48,6 +48,7 @@ class ConnectionReader {
   #request: IncomingMessage | undefined;
   /** Bytes of a request body with a Content-Length that have not been parsed yet. */
   #bodyLeft = 0;
+  /** Whether what follows the request under way is held back in the socket. */
   #isHolding = false;
 
   constructor(socket: Socket) {
@@ -77,11 +78,14 @@ class ConnectionReader {
 
   #canParse(): boolean {
     if (this.#isHolding || this.#request?.complete) return false;
-    // After the last reply the socket is not writable; Node pauses it while nobody reads a body.
+    // The socket is not writable after the last reply of the connection. Node pauses it while nobody reads a body.
     return this.#socket.writable && !this.#socket.isPaused();
   }
 
-  /** A request ends with a blank line, which may have begun in the piece before, or with the last byte of its body. */
+  /**
+   * Where the piece that begins at `start` ends: behind the blank line that ends a request's headers, which may have begun
+   * in the piece before, or behind the last byte of its body.
+   */
   #endOfPiece(data: Buffer, start: number): number {
     if (this.#bodyLeft > 0) {
       const length = Math.min(this.#bodyLeft, data.length - start);

@@ -8,7 +8,7 @@ const NPM_COMMAND = /(^|[/\s])np[mx](-cli\.js)?(\s|$)/;
 /**
  * If npm, npx or tsx started this process, calls `onGone` when one of them has ended. They do not pass on every signal:
  * SIGHUP ends npm alone, SIGTERM ends npx and its shell but not tsx, and nothing can pass on SIGKILL. Without this, the
- * server would go on and keep its port. (No effect on Windows, where a process keeps the ID of a parent that ended.)
+ * server would go on and keep its port. On Windows it has no effect: `process.ppid` stays as it was when the parent ends.
  */
 export function watchParents(onGone: () => void): void {
   const [parent, ...others] = findParents();

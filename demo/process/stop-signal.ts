@@ -4,8 +4,8 @@ const SAME_SIGNAL_MS = 500; // on Ctrl-C the terminal signals every process, and
 const STOP_LIMIT_MS = 4500; // the demo promises to exit within five seconds
 
 /**
- * Returns an AbortSignal, aborted when this process is to stop. If it takes too long, or is told to stop a second time, it
- * exits with code 1.
+ * Returns a signal that is aborted when this process is asked to stop. If the process then takes too long, or is asked
+ * again, it exits with code 1.
  */
 export function createStopSignal(): AbortSignal {
   const stopping = new AbortController();

@@ -44,6 +44,7 @@ export function createRequestContext(
     sessionId: app.sessionCookie.read(headers.cookie),
     wantsHtml: isHtml,
     userAgent: headers["user-agent"],
+    // Names gzip, but not as `gzip;q=0`, which means that it is not accepted.
     acceptsGzip: /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/.test(String(headers["accept-encoding"])),
     flash: isHtml ? app.flashCookie.read(headers.cookie) : undefined,
     port: socket.localPort,
