@@ -16,7 +16,7 @@
  * index and the session may be on two nodes, and no command spans both. So the session's own hash decides, and the index
  * is only a superset: it may name sessions that are gone (expired, or left by a crash). Whoever reads it peeks at each
  * session. A live session that is not in the index could not be seen or ended. This must never happen to a session whose
- * ID somebody has. These rules prevent it, and the failure of a log-in or a rotation for no reason:
+ * ID somebody has. These rules prevent it. They also prevent that a log-in or a rotation fails for no reason:
  *
  * - **Add the entry, create the session, confirm the entry.** If the session were created before its entry, an "end all"
  *   in between would miss the session. An "end all" after the entry was added and before the session is created removes
@@ -31,7 +31,7 @@
  * - **Delete the session, then remove its entry.** If the process crashes or a node fails in between, the entry is still
  *   there, with its mark, and the next log-in, list or "end all" ends what is left.
  *
- * A list shows each session that is there all the while, under one ID or another, also if it is rotated meanwhile:
+ * A list shows each session that exists until the list is complete, even if the session gets a new ID meanwhile:
  *
  * - **A list that finds a session gone reads the index again**, until it has peeked at everything in it, because the new
  *   entry of a rotation may have been added later. It reads entries that are not confirmed first, because they move when
@@ -46,7 +46,8 @@
  *   crashed before it would have ended a session for nothing.
  * - **Peek before you choose.** If an entry counted whose session is gone, a session would be ended for it. So those that
  *   would stay are peeked at: while the session is being created, or, if others have come in between, in one more round.
- * - **Only confirmed entries count.** Others may never come to be, and a log-in must not end another that has just begun.
+ * - **Only confirmed entries count.** The sessions of others may never be created, and a log-in must not end another that
+ *   has just begun.
  * - **A log-in does not choose itself,** however early its deadline.
  * - **A rotation checks the limit, too,** because a log-in at the same time may have counted neither its old session nor its
  *   new one. It may choose itself: otherwise a session with a later deadline would have to go.

@@ -112,10 +112,10 @@ export class RedisConnection implements RedisCommands {
 
   /** Connects, and starts the watchdog. `ifUnavailable`: see `RedisOptions`. */
   async start(ifUnavailable: "reject" | "wait" | "continue"): Promise<void> {
-    for (let isConnected = false; !isConnected;) {
+    for (;;) {
       try {
         await this.#replace();
-        isConnected = true;
+        break;
       } catch (error) {
         if (ifUnavailable === "reject") throw this.#toError(error);
         this.#logLoss(error);
