@@ -486,13 +486,16 @@ end
 return fields or result
 `);
 
+type DeclaredFields = Map<string, { name: string; type: FieldType }>;
+
 /** Turns data into fields as Redis holds them, and back. */
 export class FieldCodec<Fields extends FieldTypes> {
-  readonly #types: Map<string, FieldType> | undefined;
+  readonly #fields: DeclaredFields | undefined;
   readonly #maxWriteBytes: number;
 
   constructor(fields: Fields | undefined, maxWriteBytes: number) {
-    this.#types = fields && new Map(Object.entries({ ...fields, ...RESERVED_FIELDS }));
+    const types = Object.entries({ ...fields, ...RESERVED_FIELDS });
+    this.#fields = fields && new Map(types.map(([name, type]) => [name, { name, type }]));
     this.#maxWriteBytes = maxWriteBytes;
   }
 
@@ -505,7 +508,7 @@ export class FieldCodec<Fields extends FieldTypes> {
     for (const [field, value] of Object.entries(data) as [string, unknown][]) {
       if (RESERVED_NAMES.has(field) || value === undefined) continue;
       assertWellFormed("the name of a field", field);
-      const text = value === null ? null : encodeValue(field, value, this.#types);
+      const text = value === null ? null : encodeValue(field, value, this.#fields);
       changes.set(field, text);
       bytes += Buffer.byteLength(field) + Buffer.byteLength(text ?? "");
     }
@@ -518,7 +521,7 @@ export class FieldCodec<Fields extends FieldTypes> {
     assertType("field", field, "string");
     if (RESERVED_NAMES.has(field)) throw new RangeError(`field must not be a reserved one; got ${field}`);
     if (!Number.isSafeInteger(amount)) throw new RangeError(`amount must be a safe integer; got ${String(amount)}`);
-    if (this.#types && this.#types.get(field) !== Number) {
+    if (this.#fields && this.#fields.get(field)?.type !== Number) {
       throw new TypeError(`${field} must be declared as Number in the option \`fields\``);
     }
     assertWellFormed("the name of a field", field);
@@ -536,14 +539,17 @@ export class FieldCodec<Fields extends FieldTypes> {
 
   /** From what "read" and "peek" return: field, value, field, value …, milliseconds left. */
   decode(reply: unknown[]): Session<Fields> {
-    const ttl = Math.ceil(Number(reply.pop()) / 1000);
     const session = Object.create(SESSION_PROTOTYPE) as Record<string, unknown>;
-    reply.push("ttl", ttl);
-    for (let i = 0; i < reply.length; i += 2) {
-      const field = String(reply[i]);
-      const value = decodeValue(String(reply[i + 1]), this.#types?.get(field));
-      if (value !== undefined) session[field] = value;
+    const end = reply.length - 1;
+    for (let i = 0; i < end; i += 2) {
+      const name = String(reply[i]);
+      const declared = this.#fields?.get(name);
+      const value = decodeValue(String(reply[i + 1]), declared?.type);
+      // A property is added faster under the declared name than under an equal text that was just read.
+      if (value !== undefined) session[declared?.name ?? name] = value;
     }
+    const ttl = Math.ceil(Number(reply[end]) / 1000);
+    session["ttl"] = this.#fields ? ttl : String(ttl);
     return session as Session<Fields>;
   }
 }
@@ -755,16 +761,16 @@ function applyChanges(fields: StoredFields, changes: FieldChanges): StoredFields
   return fields;
 }
 
-function encodeValue(field: string, value: unknown, types: Map<string, FieldType> | undefined): string {
+function encodeValue(field: string, value: unknown, fields: DeclaredFields | undefined): string {
   const got = typeof value === "number" ? String(value) : typeof value;
-  if (types === undefined) {
+  if (fields === undefined) {
     if (typeof value === "string") return assertWellFormed(field, value);
     if (typeof value === "number" && Number.isFinite(value)) return String(value);
     throw new TypeError(
       `${field} must be a string or a finite number; got ${got}. Declare it in the option \`fields\``,
     );
   }
-  const type = types.get(field);
+  const type = fields.get(field)?.type;
   if (type === String && typeof value === "string") return assertWellFormed(field, value);
   if (type === Number && typeof value === "number" && Number.isFinite(value)) return String(value);
   if (type === Boolean && typeof value === "boolean") return String(value);
@@ -801,7 +807,7 @@ function decodeValue(text: string, type: FieldType | undefined): unknown {
 
 /** A lone surrogate has no UTF-8 encoding: Redis would hold U+FFFD in its place, and two such names would be one. */
 export function assertWellFormed(name: string, text: string): string {
-  if (!/\p{Surrogate}/u.test(text)) return text;
+  if (!/[\uD800-\uDFFF]/u.test(text)) return text; // `u`: a pair is one character. esbuild compiles \p{…} at each call
   throw new TypeError(`${name} must be well-formed text; got a lone surrogate`);
 }
 
