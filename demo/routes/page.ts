@@ -4,24 +4,23 @@ import type { Header } from "../http/headers.ts";
 import type { HttpError } from "../http/http-error.ts";
 import { fileReply, htmlReply, jsonReply, type Reply } from "../http/reply.ts";
 import { lastIn } from "./form-fields.ts";
-import { refreshesTtl, type RequestContext } from "./request-context.ts";
+import type { RequestContext } from "./request-context.ts";
 import { sessionsToShow } from "./user-sessions.ts";
 
 /** Resets the idle timeout and shows the notice of the last form, once. With `?refresh=false` it does neither. */
 export async function showPage(context: RequestContext): Promise<Reply> {
-  const { app, sessionId, flash } = context;
-  const refreshTtl = refreshesTtl(context);
-  const { html, session } = await renderPage(context, { refreshTtl });
+  const { app, sessionId, flash, refreshesTtl } = context;
+  const { html, session } = await renderPage(context);
   const headers: Header[] = [];
-  if (refreshTtl && flash !== undefined) headers.push(["Set-Cookie", app.flashCookie.clear()]);
-  if (refreshTtl && sessionId !== undefined && session === null)
+  if (refreshesTtl && flash !== undefined) headers.push(["Set-Cookie", app.flashCookie.clear()]);
+  if (refreshesTtl && sessionId !== undefined && session === null)
     headers.push(["Set-Cookie", app.sessionCookie.clear()]);
   return htmlReply(html, 200, headers);
 }
 
 /** The page with the message to a form that was refused. Does not reset the idle timeout. */
 export async function showMistake(context: RequestContext, mistake: HttpError): Promise<Reply> {
-  const { html } = await renderPage(context, { refreshTtl: false, mistake });
+  const { html } = await renderPage(context, mistake);
   return htmlReply(html, mistake.status, mistake.headers);
 }
 
@@ -36,9 +35,10 @@ export function showOutage(
 
 async function renderPage(
   context: RequestContext,
-  { refreshTtl, mistake }: { refreshTtl: boolean; mistake?: HttpError },
+  mistake?: HttpError,
 ): Promise<{ html: string; session: Session | null }> {
   const { app, method, path, store, commands, sessionId, form, port } = context;
+  const refreshTtl = context.refreshesTtl && mistake === undefined;
   const flash = refreshTtl ? context.flash : undefined;
   const [session, clock] = await Promise.all([
     store.getSession(sessionId, { refreshTtl }),

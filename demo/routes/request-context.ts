@@ -2,7 +2,6 @@ import type { IncomingMessage } from "node:http";
 import type { App } from "../app.ts";
 import type { DemoStore } from "../demo-store.ts";
 import type { LoggedCommand } from "../explain/command-log.ts";
-import { HttpError } from "../http/http-error.ts";
 import type { Flash } from "../page/flash-cookie.ts";
 
 /** What a route knows of a request. Only `commands` changes while it is handled. */
@@ -15,6 +14,8 @@ export interface RequestContext {
   readonly form: URLSearchParams;
   /** The ID in the cookie, whether or not there is such a session; undefined without a cookie. */
   readonly sessionId: string | undefined;
+  /** Whether a page load, or a request for the session, counts as a use of the session. */
+  readonly refreshesTtl: boolean;
   readonly wantsHtml: boolean;
   readonly userAgent: string | undefined;
   readonly acceptsGzip: boolean;
@@ -42,6 +43,7 @@ export function createRequestContext(
     method,
     ...parsed,
     sessionId: app.sessionCookie.read(headers.cookie),
+    refreshesTtl: parsed.query.get("refresh") !== "false",
     wantsHtml: isHtml,
     userAgent: headers["user-agent"],
     // Names gzip, but not as `gzip;q=0`, which means that it is not accepted.
@@ -54,14 +56,3 @@ export function createRequestContext(
 }
 
 export const wantsHtml = ({ accept }: IncomingMessage["headers"]) => accept?.includes("text/html") ?? false;
-
-/** Whether the request counts as a use of the session. */
-export const refreshesTtl = ({ query }: RequestContext) => query.get("refresh") !== "false";
-
-/** The ID in the cookie. Throws a 401 if there is no cookie. */
-export function requireSessionId({ sessionId }: RequestContext): string {
-  if (sessionId === undefined) throw new HttpError(401, "No active session");
-  return sessionId;
-}
-
-export const sessionExpired = () => new HttpError(401, "Session expired");

@@ -12,13 +12,14 @@ import type { NoticeName } from "../page/notices.ts";
 import { MAX_SHOWN } from "../page/session-view.ts";
 import { absoluteTtlIn, ttlIn, usernameIn } from "./form-fields.ts";
 import { redirectHome } from "./redirect-home.ts";
-import { refreshesTtl, type RequestContext, requireSessionId, sessionExpired } from "./request-context.ts";
+import type { RequestContext } from "./request-context.ts";
+import { requireSessionId, sessionExpired } from "./require-session.ts";
 import { sessionsToShow } from "./user-sessions.ts";
 
 /** Leaves the cookie of a dead session alone: a log-in may have replaced it since this request was sent. */
 export async function showSession(context: RequestContext): Promise<Reply> {
-  const { store, sessionId } = context;
-  const session = await store.getSession(sessionId, { refreshTtl: refreshesTtl(context) });
+  const { store, sessionId, refreshesTtl } = context;
+  const session = await store.getSession(sessionId, { refreshTtl: refreshesTtl });
   if (sessionId === undefined || session === null) return jsonReply({ authenticated: false, session: null });
   const sessions = await sessionsToShow(context, session);
   return jsonReply({

@@ -7,7 +7,8 @@ import { jsonReply, type Reply } from "../http/reply.ts";
 import { MAX_SHOWN, type PageState } from "../page/session-view.ts";
 import { lastIn } from "./form-fields.ts";
 import { redirectHome } from "./redirect-home.ts";
-import { type RequestContext, requireSessionId, sessionExpired } from "./request-context.ts";
+import type { RequestContext } from "./request-context.ts";
+import { requireSession } from "./require-session.ts";
 
 /** The part of the page with the list. */
 const PART = "?sessions=true#devices";
@@ -41,12 +42,4 @@ export async function sessionsToShow(
     if (error instanceof RedisUnavailableError) return "unavailable"; // on a cluster, the session may still be there
     throw error;
   });
-}
-
-/** The session of a request. Its user is undefined if another program created it. */
-async function requireSession(context: RequestContext, options: { refreshTtl?: boolean } = {}) {
-  const id = requireSessionId(context);
-  const session = await context.store.getSession(id, options);
-  if (session === null) throw sessionExpired();
-  return { id, user: userOf(session) };
 }
