@@ -34,12 +34,12 @@ const STATES: Record<string, (page: Page, start: Start, expire: Expire) => Promi
   "a session near its absolute timeout, read each second": async (page, start) => {
     await start(page, { ttl: 30, absoluteTtl: 60 });
     await page.getByRole("checkbox").check();
-    await expect(said(page, "each read resets the idle timeout")).toBeVisible();
+    await expect(said(page, "Its absolute timeout comes before its idle timeout now")).toBeVisible();
   },
   "a race": async (page) => {
     await page.goto("/");
     await page.getByRole("button", { name: "Run the race" }).click();
-    await expect(page.getByText("came back after the log-out")).not.toHaveCount(0);
+    await expect(page.getByText("of 100 came back")).not.toHaveCount(0);
   },
   "the script": async (page) => void (await page.goto("/script?operation=increment")),
   "an error": async (page) => void (await page.goto("/nothing-here")),
@@ -276,7 +276,7 @@ test.describe("while Redis does not reply", () => {
     redis.hang();
     await expect(page.getByRole("alert")).toContainText("Redis cannot be used at the moment.");
     await expect(said(page, "Session started.")).toBeHidden();
-    await expect(said(page, "These buttons need Redis.")).toBeVisible();
+    await expect(said(page, "These buttons come back when it replies.")).toBeVisible();
     await expect(page.getByRole("region", { name: "Time left" })).toContainText(/last known at \d\d:\d\d:\d\d UTC/);
     await expect(page.getByRole("region", { name: "Redis", exact: true })).toHaveCSS("opacity", /^0/);
     for (const name of ["Count a page view", "Log out", "15 s", "Run the race"]) {

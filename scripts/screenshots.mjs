@@ -67,7 +67,7 @@ async function takePictures(url, colorScheme) {
   await page.screenshot({ path: `${folder}expired-${colorScheme}.png` });
 
   await press("Run the race");
-  await page.getByText("came back after the log-out").first().waitFor();
+  await page.getByText("of 100 came back").first().waitFor();
   await page.locator("#race").screenshot({ path: `${folder}race-${colorScheme}.png` });
 }
 

@@ -15,6 +15,7 @@ const RETRY_END_MS = 50;
 const CLOCK_TOLERANCE_MS = 250;
 /** A smaller move of the expiry may be a reply that was shown late. */
 const MOVED_MS = 1000;
+const REDIS_DOWN = "Redis cannot be used at the moment.";
 const UNCERTAIN = "It is not certain whether your last click took effect.";
 const MAX_COSTS = 6;
 /** A smaller move of the expiry is the network's delay, and no reset. */
@@ -107,6 +108,7 @@ function show(newMain, cause) {
     keepList(newMain, oldMain);
     keepCosts(newMain, oldMain, cause);
     keepRace(newMain, oldMain, cause);
+    keepNews(newMain, oldMain, cause);
     oldMain.replaceWith(newMain);
   });
 
@@ -222,7 +224,7 @@ function peek() {
     if (isOutdated()) return;
     if (response.ok && (session() === null || isUnknown())) return location.reload(); // most of the page is missing
     if (session() === null) return;
-    showOutage(response.ok ? "" : reply.error);
+    showOutage(response.ok ? "" : response.status === 503 ? REDIS_DOWN : reply.error);
     if (!response.ok) return;
     if (!reply.authenticated) return isLive() ? showEnd(signal, isOutdated) : undefined;
     if (isNews(reply, sentAt)) return showNews(signal, isOutdated);
@@ -427,7 +429,7 @@ function draw() {
   if (timelineFigure && chart) {
     timelineFigure.hidden = chart.timeline.events.length === 0;
     timelineFigure.classList.toggle("ending", document.querySelector(".clock.ending") !== null);
-    chart.draw(now);
+    chart.draw(now, isOutage() ? "last known" : "now");
   }
 }
 
@@ -478,6 +480,7 @@ document.addEventListener("visibilitychange", () => {
 document.addEventListener("change", ({ target }) => {
   if (!(target instanceof HTMLInputElement) || target.id !== "reads") return;
   readsEachSecond = target.checked;
+  document.querySelector(".news[data-reason='click']")?.setAttribute("data-reason", ""); // this was a click, too
   showMode();
   announce();
   document.dispatchEvent(new Event("shown"));
@@ -490,7 +493,7 @@ function pollNow() {
   void (readsEachSecond && isLive() && !isOutage() ? read() : peek());
 }
 
-/** During an outage no button works, and no earlier success stands. While the checkbox is on, a use is under way. */
+/** During an outage no button works, and no earlier success stands. */
 function showMode() {
   const reads = /** @type {HTMLInputElement | null} */ (document.getElementById("reads"));
   if (reads) {
@@ -498,21 +501,16 @@ function showMode() {
     /** @type {HTMLElement} */ (reads.closest("label")).hidden = false;
   }
   document.body.classList.toggle("outage", isOutage());
-  const mode = isOutage() ? "outage" : isLive() && readsEachSecond ? "reading" : "";
   for (const news of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".news"))) {
-    const { reason = "" } = news.dataset;
-    const isOfMode = reason === "outage" || reason === "reading";
-    news.hidden = mode === "" ? isOfMode : reason !== mode;
+    const isOfOutage = news.dataset["reason"] === "outage";
+    news.hidden = isOfOutage !== isOutage();
+    if (isOfOutage && isOutage()) setText(news, "strong", byId("outage").textContent ?? "");
   }
   for (const button of document.querySelectorAll("form button, .stepper button")) {
-    if (mode === "outage") button.setAttribute("aria-disabled", "true");
+    if (isOutage()) button.setAttribute("aria-disabled", "true");
     else button.removeAttribute("aria-disabled");
   }
-  const stopped = document.querySelector(".stopped");
-  if (stopped) {
-    stopped.textContent = mode === "outage" ? `last known at ${timeOfDay(lastSeenAt)}` : "";
-    stopped.toggleAttribute("hidden", mode !== "outage");
-  }
+  setText(document, ".since", timeOfDay(lastSeenAt));
 }
 
 /** To a screen reader: what came of a click, or the end of the session. Not what a peek found: that would be chatter. */
@@ -578,6 +576,18 @@ function keepRace(newMain, oldMain, { request }) {
   newMain.querySelector("#race")?.replaceWith(race);
 }
 
+/**
+ * Keeps what the page says of the last click, if this is only the next read of the checkbox.
+ *
+ * @param {Element} newMain
+ * @param {Element} oldMain
+ * @param {Cause} cause
+ */
+function keepNews(newMain, oldMain, { kind, isUnasked }) {
+  const said = oldMain.querySelector(".news[data-reason='click']");
+  if (said && kind === "use" && isUnasked) newMain.querySelector(".news[data-reason='']")?.replaceWith(said);
+}
+
 /** @param {Map<string, string>} oldFields */
 function markChanges(oldFields) {
   for (const [field, value] of shownFields()) {
@@ -601,7 +611,7 @@ function shownFields() {
 }
 
 /**
- * @param {Element | undefined} parent
+ * @param {ParentNode | undefined} parent
  * @param {string} selector
  * @param {string} text
  */
@@ -623,6 +633,7 @@ function showOutage(text) {
   byId("outage").textContent = text;
   byId("outage").hidden = text === "";
   showMode();
+  draw();
 }
 
 setInterval(draw, matchMedia("(prefers-reduced-motion: reduce)").matches ? CALM_DRAW_MS : DRAW_MS);

@@ -101,7 +101,7 @@ function begin(way, held) {
  * @param {{ calls: { call: string, reply: string, held: string }[], fields: Record<string, string> }} taken
  */
 function show(way, step, { calls, fields }) {
-  const who = step === "logout" ? "Log-out" : "Slow request";
+  const who = step === "logout" ? "Log-out" : "Request";
   for (const { call, reply, held } of calls) addRow(way, [who, call, reply, held]);
   if (step === "write" && taken.includes("logout")) {
     const isThere = "page_views" in fields;

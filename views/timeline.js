@@ -14,8 +14,9 @@ const DAY = 86_400 * SECOND;
 const GRID_SECONDS = [1, 5, 10, 30, 60, 300, 600, 1800, 7200, 21_600];
 const GRID_DAYS = [1, 7, 30, 365, 3650, 36_500];
 const GRID_MS = [...GRID_SECONDS.map((seconds) => seconds * SECOND), ...GRID_DAYS.map((days) => days * DAY)];
-const GRID_PX = 64; // room for a label
+const GRID_PX = 88; // room for a label
 const EDGE_PX = 16; // half a label
+const REACH_PX = 22; // how far from a mark one may point at it: a finger is 44 wide
 const PEEK_PX = 5; // peeks that are closer together are left out
 const MAX_EVENTS = 400;
 const HEADROOM = 1.15; // the highest idle timeout is drawn below the upper edge
@@ -89,9 +90,9 @@ function timeoutOf(events) {
  * The picture, in pixels. It begins with what is known, and stands still after an end.
  *
  * @param {Event[]} events
- * @param {{ now: number, width: number, height: number }} frame
+ * @param {{ now: number, width: number, height: number, nowLabel?: string }} frame
  */
-export function drawTimeline(events, { now: presentTime, width, height }) {
+export function drawTimeline(events, { now: presentTime, width, height, nowLabel = "now" }) {
   const newest = events.at(-1);
   const timeout = timeoutOf(events);
   const now = newest?.kind === "end" ? Math.min(presentTime, newest.at + AFTER_END * timeout) : presentTime;
@@ -143,7 +144,7 @@ export function drawTimeline(events, { now: presentTime, width, height }) {
     grid: Array.from({ length: Math.ceil((end - start) / step) }, (_, index) => {
       const offset = (index - stepsBack) * step;
       const label = `${offset < 0 ? "−" : "+"}${formatSeconds(Math.abs(offset))}`;
-      return { x: x(zero + offset), label: offset !== 0 ? label : newest?.kind === "end" ? "end" : "now" };
+      return { x: x(zero + offset), label: offset !== 0 ? label : newest?.kind === "end" ? "end" : nowLabel };
     }).filter((line) => line.x <= width - EDGE_PX),
     /** Where the line is now and where it will end, if nobody uses the session. */
     head: running && { x: x(now), y: y(running.expiresAt - now), label: formatSeconds(running.expiresAt - now) },
@@ -236,14 +237,20 @@ export class TimelineChart {
     }
     // On the figure, because Chromium gives the Tab key to an SVG element that listens to the focus.
     figure.addEventListener("keydown", (event) => this.#moveFocus(event));
-    for (const type of ["pointerover", "focusin"]) figure.addEventListener(type, ({ target }) => this.#read(target));
-    for (const type of ["pointerout", "focusout"]) figure.addEventListener(type, () => this.#read(null));
+    figure.addEventListener("focusin", ({ target }) => this.#read(/** @type {Element} */ (target).closest(".mark")));
+    for (const type of ["focusout", "pointerleave"]) figure.addEventListener(type, () => this.#read(null));
+    for (const type of ["pointermove", "click"]) {
+      figure.addEventListener(type, (event) => this.#read(this.#nearest(/** @type {MouseEvent} */ (event))));
+    }
   }
 
-  /** @param {number} now */
-  draw(now) {
+  /**
+   * @param {number} now
+   * @param {string} nowLabel
+   */
+  draw(now, nowLabel) {
     const { clientWidth: width, clientHeight: height } = this.#svg;
-    const drawing = drawTimeline(this.timeline.events, { now, width, height });
+    const drawing = drawTimeline(this.timeline.events, { now, width, height, nowLabel });
     const { idleTimeout, grid, head, foot = 0 } = drawing;
     this.#picture.replaceChildren(
       ...grid.map(({ x }) => svgElement("line", { class: "grid", x1: x, x2: x, y1: 0, y2: height })),
@@ -305,7 +312,7 @@ export class TimelineChart {
     const isPeek = symbol === "peek";
     const mark = svgElement("g", { class: `mark ${symbol}`, role: "img", "aria-label": label, "aria-hidden": isPeek });
     mark.append(
-      svgElement("circle", { class: "target", r: 14 }),
+      svgElement("circle", { class: "target", r: 12 }),
       svgElement("path", { d: SYMBOLS[symbol]?.[0] ?? "" }),
     );
     if (isPeek) this.#marks.prepend(mark);
@@ -340,9 +347,25 @@ export class TimelineChart {
     this.#describe();
   }
 
-  /** @param {EventTarget | null} target */
-  #read(target) {
-    const mark = target instanceof Element ? target.closest(".mark") : null;
+  /**
+   * The mark that is pointed at. Marks may be so close that they cover each other.
+   *
+   * @param {MouseEvent} event
+   */
+  #nearest({ clientX, clientY }) {
+    let [nearest, least] = [/** @type {Element | null} */ (null), REACH_PX];
+    for (const mark of this.#marks.children) {
+      const { left, right, top, bottom } = mark.getBoundingClientRect();
+      const distance = Math.hypot(clientX - (left + right) / 2, clientY - (top + bottom) / 2);
+      if (distance <= least) [nearest, least] = [mark, distance];
+    }
+    return nearest;
+  }
+
+  /** @param {Element | null} pointed Null for the one that has the focus. */
+  #read(pointed) {
+    const mark = pointed ?? this.#marks.querySelector(":focus-visible");
+    for (const each of this.#marks.children) each.classList.toggle("pointed", each === mark);
     this.#reading.textContent = mark?.getAttribute("aria-label") ?? "";
     this.#reading.hidden = mark === null;
   }

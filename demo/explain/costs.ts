@@ -54,7 +54,7 @@ function commandsText(commands: CommandView[]): string {
   if (commands.length === 0 || commands.some(({ steps }) => steps.length === 0)) return "";
   const steps = commands.flatMap((command) => command.steps);
   const fewest = steps.filter(({ isIfDue }) => !isIfDue).length;
-  return `, ${fewest === steps.length ? fewest : `${fewest} to ${steps.length}`} commands inside`;
+  return `, where scripts run ${fewest === steps.length ? fewest : `${fewest} to ${steps.length}`} commands`;
 }
 
 function commandView(command: LoggedCommand, previous: LoggedCommand | undefined): CommandView {
@@ -71,7 +71,7 @@ function commandView(command: LoggedCommand, previous: LoggedCommand | undefined
 
 /** The commands of the demo's own script. The store does not need them. */
 const CLOCK_STEPS = [
-  { command: "TIME", why: "for this page: the time by Redis' clock", isIfDue: false },
+  { command: "TIME", why: "for this page: Redis' time", isIfDue: false },
   { command: "PTTL", why: "for this page: the milliseconds left", isIfDue: false },
 ];
 

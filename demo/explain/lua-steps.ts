@@ -45,15 +45,15 @@ const ifDue = (always: ScriptStep): ScriptStep => ({ ...always, isIfDue: true })
 const READ_ALL = step("HGETALL", "does the session exist? Its fields");
 const CHECK = step("HMGET session_ttl …", "does the session exist?");
 const ASK_USER = step("HMGET session_user", "whose is it?");
-const ASK_IF_DUE = step("PTTL", "when was the last refresh? If that is long enough ago, another one is due");
+const ASK_IF_DUE = step("PTTL", "how long ago was the last reset? Is one due?");
 const EXPIRE = step("PEXPIRE …", "the idle timeout again");
 const LIMIT = step("PEXPIREAT … LT", "but not past the absolute timeout");
-const ASK_LEFT = step("PTTL", "how much time is that, if the absolute timeout comes first?");
-const NOTE_ACCESS = step("HSET last_accessed_at …", "to show; no timeout depends on it");
+const ASK_LEFT = step("PTTL", "how much time is left now?");
+const NOTE_ACCESS = step("HSET last_accessed_at …", "only to show");
 
 const REFRESH_IF_DUE = [
   ASK_IF_DUE,
-  ifDue(step("PEXPIRETIME", "does the key expire at the absolute timeout already? Then a refresh changes nothing")),
+  ifDue(step("PEXPIRETIME", "does the absolute timeout come first already?")),
   ...[EXPIRE, LIMIT, ASK_LEFT, NOTE_ACCESS].map(ifDue),
 ];
 

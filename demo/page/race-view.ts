@@ -46,23 +46,23 @@ interface WayView {
 const WORDS: Record<RaceWay, { title: string; about: string; outcome: string; reason: string }> = {
   plain: {
     title: "Plain commands",
-    about: "HGETALL, then HSET and PEXPIRE, as in the session store guide of the Redis documentation",
-    outcome: "came back after the log-out, without a user",
+    about: "HGETALL, then HSET and PEXPIRE, as in Redis’ own guide",
+    outcome: "came back, without a user",
     reason:
-      "The check and the write are two steps, and the log-out came between them. HSET made the key again, with two of five fields and no username: nobody is logged in.",
+      "Check and write are two steps. The log-out came between them, and HSET made the key again, with two of its five fields: nobody is logged in.",
   },
   whole: {
     title: "The whole session as one value",
     about: "GET, then SET, as most session stores do",
-    outcome: "came back after the log-out, complete",
-    reason: "The request wrote back all five fields that it had read. The user is logged in again.",
+    outcome: "came back, complete",
+    reason: "The request wrote back all that it had read. The user is logged in again.",
   },
   store: {
     title: "This store",
-    about: "getSession, then incrementField. A sixth field holds the absolute timeout",
-    outcome: "came back after the log-out",
+    about: "getSession, then incrementField: one script each",
+    outcome: "came back",
     reason:
-      "The log-out may come before the write: the write checks again, in the same step, that the session exists. It did not, so nothing was written.",
+      "Check and write are one step, because Redis runs a script as a whole. There was no session, so nothing was written.",
   },
 };
 

@@ -71,14 +71,15 @@ export interface Notice {
   /** Without its full stop: the page's script adds the time at which a session ended. */
   text: string;
   isBad: boolean;
-  /** For the page's script, which shows the one that applies. */
-  reason: "" | "outage" | "idle" | "absolute" | "elsewhere" | "tab" | "lost" | "unknown";
+  /** For the page's script, which shows the one that applies. `click`: it is about the last click. */
+  reason: "" | "click" | "outage" | "idle" | "absolute" | "elsewhere" | "tab" | "lost" | "unknown";
 }
 
 /** A timeout of the session. `left` and `of` in milliseconds. */
 export interface Clock {
   id: "idle" | "absolute";
   name: string;
+  about: string;
   isFirst: boolean;
   left: number;
   of: number;
@@ -265,8 +266,8 @@ function newsOf({ sessionId, notice, mistake, outage }: PageState, session: Sess
   if (mistake !== undefined && mistake.field === undefined) {
     return [bad(mistake.message.replace(/\.?$/, "."), session === null ? "Log in again" : "Nothing was changed")];
   }
-  if (notice === "counted" && isUseInVain) return [good(`Page view counted. ${ABSOLUTE_FIRST}`)];
-  if (notice !== undefined) return [good(NOTICES[notice])];
+  if (notice === "counted" && isUseInVain) return [good(`Page view counted. ${ABSOLUTE_FIRST}`, "click")];
+  if (notice !== undefined) return [good(NOTICES[notice], "click")];
   if (session !== null && isUseInVain) return [good(`Your session is live. ${ABSOLUTE_FIRST}`)];
   if (session !== null)
     return [good("Your session is live. Each use resets its idle timeout (sliding expiration); a peek does not")];
@@ -276,7 +277,7 @@ function newsOf({ sessionId, notice, mistake, outage }: PageState, session: Sess
 
 const ABSOLUTE_FIRST = "Its absolute timeout comes before its idle timeout now, and no use moves that";
 
-const good = (text: string): Notice => ({ heading: "", text, isBad: false, reason: "" });
+const good = (text: string, reason: Notice["reason"] = ""): Notice => ({ heading: "", text, isBad: false, reason });
 const bad = (heading: string, text: string, reason: Notice["reason"] = ""): Notice => ({
   heading,
   text,
@@ -341,6 +342,7 @@ function clocksOf(session: Session, clock: KeyClock): Clock[] {
     {
       id: "idle",
       name: "Idle timeout",
+      about: "each use resets it",
       isFirst: !isAbsoluteFirst,
       left: idleLeft,
       of: idleTimeout,
@@ -349,6 +351,7 @@ function clocksOf(session: Session, clock: KeyClock): Clock[] {
     {
       id: "absolute",
       name: "Absolute timeout",
+      about: "nothing moves it",
       isFirst: isAbsoluteFirst,
       left: absoluteLeft,
       of: absoluteTimeout,

@@ -194,7 +194,7 @@ describe("the cost", () => {
     ];
     const [cost] = createSessionView(SETTINGS, state({}, { costs })).costs;
     assert.equal(cost?.title, "POST /rotate, then GET /");
-    assert.equal(cost.roundTrips, "3 round trips to Redis, 10 commands inside");
+    assert.equal(cost.roundTrips, "3 round trips to Redis, where scripts run 10 commands");
     assert.deepEqual(
       cost.requests.map(({ title }) => title),
       ["POST /rotate: 2 round trips to Redis", "GET /: 1 round trip to Redis"],
