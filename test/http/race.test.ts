@@ -44,7 +44,7 @@ describe("POST /race", () => {
     assert.match(page.shown, /HSET key page_views 2/);
     assert.match(page.shown, /<p class="because">Check and write are two steps/);
     assert.match(page.shown, /<p class="because">The request wrote back all that it had read/);
-    assert.match(page.shown, /<p class="because">The log-out may come before the write/);
+    assert.match(page.shown, /<p class="because">Check and write are one step/);
     assert.doesNotMatch((await browser.get("/", asForm)).shown, /of 30 came back/);
   });
 

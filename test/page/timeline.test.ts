@@ -136,8 +136,8 @@ describe("the timeline", () => {
   });
 
   test("begins with what is known", () => {
-    assert.deepEqual(timesAfter(0).slice(0, 3), ["0: now", "100: +10 s", "200: +20 s"]);
-    assert.deepEqual(timesAfter(15).slice(0, 3), ["50: −10 s", "150: now", "250: +10 s"]);
+    assert.deepEqual(timesAfter(0).slice(0, 3), ["0: now", "300: +30 s", "600: +60 s"]);
+    assert.deepEqual(timesAfter(45).slice(0, 3), ["150: −30 s", "450: now", "750: +30 s"]);
   });
 
   test("stands still after an end, and counts its times from there", () => {
