@@ -16,7 +16,7 @@ interface Redis {
   resume(): void;
   /** Deletes the key of this browser's session, as `redis-cli DEL` does. */
   remove(context: BrowserContext): Promise<void>;
-  /** Moves the expiry of this browser's session, as `redis-cli EXPIRE` does. */
+  /** Moves the expiry of this browser's session, as `redis-cli EXPIRE` does. A page notices that within two seconds. */
   expire(context: BrowserContext, seconds: number): Promise<void>;
   /** Moves the absolute timeout of this browser's session. The next use of the session obeys it. */
   endIn(context: BrowserContext, seconds: number): Promise<void>;

@@ -21,7 +21,7 @@ const STATES: Record<string, (fixtures: Fixtures) => Promise<unknown>> = {
   "a session": async ({ page, start }) => start(page),
   "an expired session": async ({ page, context, redis, start }) => {
     await start(page);
-    await redis.expire(context, 1);
+    await redis.expire(context, 3);
     await expect(said(page, "Session expired.")).toBeVisible();
   },
   "a session that another tab ended": async ({ page, context, start }) => {
@@ -432,7 +432,7 @@ test("stops claiming the cookie of an expired session when another tab has clear
   start,
 }) => {
   await start(page);
-  await redis.expire(context, 1);
+  await redis.expire(context, 3);
   await expect(said(page, "Session expired.")).toBeVisible();
   await expect(page.getByRole("region", { name: "Your browser" })).toContainText("still has the cookie");
   await (await context.newPage()).goto("/");

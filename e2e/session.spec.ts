@@ -55,7 +55,7 @@ test("shows a session expire, with nobody touching the page, and offers its time
   start,
 }) => {
   await start(page, { username: "Grace", ttl: 45, absoluteTtl: 300 });
-  await redis.expire(context, 1);
+  await redis.expire(context, 3);
   await expect(said(page, "Session expired.")).toBeVisible();
   expect(await redis.timeLeft(context)).toBeLessThan(0);
   await expect(page.getByRole("region", { name: "Redis" })).toContainText("No key");
@@ -88,7 +88,7 @@ test("reads instead of looking while the checkbox is on, so that the session sta
   }
   await page.getByRole("checkbox").uncheck();
   await peeks(page, 1);
-  await redis.expire(context, 1);
+  await redis.expire(context, 3);
   await expect(said(page, "Session expired.")).toBeVisible();
 });
 

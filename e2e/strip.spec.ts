@@ -19,7 +19,7 @@ test("lights one experiment at a time, and ticks each by its event, with what wa
   await expect(strip(page).getByRole("button", { name: /^(Log in|Race)/ })).toHaveCount(0); // the lit one has its control below
   await logInButton(page).click();
   await expect(lit(page)).toContainText("Now touch nothing.", { useInnerText: true });
-  await redis.expire(context, 1);
+  await redis.expire(context, 3);
   await expect(item(page, TITLES[0]).getByText("it was deleted by Redis")).toBeVisible();
   await expect(lit(page)).toContainText(TITLES[1], { useInnerText: true });
 
@@ -64,7 +64,7 @@ test("ticks what the visitor did elsewhere on the page, and keeps the name of wh
   }
   await expect(item(page, TITLES[3]).getByText("sessions stayed deleted")).toBeVisible();
   await expect(lit(page)).toContainText("Now touch nothing.", { useInnerText: true });
-  await redis.expire(context, 1);
+  await redis.expire(context, 3);
   await expect(lit(page)).toContainText(TITLES[2], { useInnerText: true });
   await lit(page).getByRole("button").click();
   await expect(field(page, "username")).toHaveText("Ada");
