@@ -21,10 +21,10 @@ const BLANK_LINE = Buffer.from("\r\n\r\n");
  * overtake the write before it, and 50 such clients that never read could fill the memory. A queue of the parsed requests
  * would keep the order, but not save the memory.
  *
- * Therefore this takes Node's own "data" listener, which passes the data to the HTTP parser, off each connection, and calls
- * it with pieces that contain the end of at most one request. While a request is being handled, what follows stays in the
- * socket, and a client that sends more has to wait. Node documents no such listener; tests of pipelining show that it is
- * there. It costs some 5 µs a request, because Node's parser then cannot read the socket by itself.
+ * Therefore this removes Node's own "data" listener, which passes the data to the HTTP parser, from each connection, and
+ * calls it with pieces that contain the end of at most one request. While a request is being handled, what follows stays in
+ * the socket, and a client that sends more has to wait. Node documents no such listener; tests of pipelining show that it
+ * is there. It costs some 5 µs a request, because Node's parser then cannot read the socket by itself.
  */
 export function createSequentialServer(options: ServerOptions, handle: RequestListener): Server {
   const readers = new WeakMap<Socket, ConnectionReader>();
@@ -44,7 +44,7 @@ export function createSequentialServer(options: ServerOptions, handle: RequestLi
 class ConnectionReader {
   readonly #socket: Socket;
   readonly #parse: (data: Buffer) => void;
-  /** The request under way, until its reply has been taken. */
+  /** The request under way, until its reply has been handed to the operating system. */
   #request: IncomingMessage | undefined;
   /** Bytes of a request body with a Content-Length that have not been parsed yet. */
   #bodyLeft = 0;
@@ -62,7 +62,7 @@ class ConnectionReader {
   start(request: IncomingMessage, response: ServerResponse): void {
     this.#request = request;
     this.#bodyLeft = Number(request.headers["content-length"] ?? 0);
-    response.on("close", this.#onReplyTaken);
+    response.on("close", this.#onReplySent);
   }
 
   #onData(data: Buffer): void {
@@ -106,7 +106,7 @@ class ConnectionReader {
   }
 
   // One function for all requests of the connection: one for each would cost time.
-  readonly #onReplyTaken = (): void => {
+  readonly #onReplySent = (): void => {
     this.#request = undefined;
     if (this.#isHolding) setImmediate(this.#continue); // other connections come first
   };

@@ -145,7 +145,7 @@ async function byWay<Value>(run: (way: RaceWay) => Promise<Value>): Promise<ByWa
   return { plain: plain!, whole: whole!, store: store! };
 }
 
-/** Runs the request and the log-out at the same time. The two promises tell when to write and when to log out. */
+/** Runs the request, which writes after `workDone`, and at the same time the log-out, which comes after `logoutDue`. */
 async function race(session: RaceSession, workDone: Promise<void>, logoutDue: Promise<void>): Promise<RoundHistory> {
   const steps: Promise<StepRecord>[] = []; // in the order in which they are sent
   function run(step: RaceStep): Promise<StepRecord> {
