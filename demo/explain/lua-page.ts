@@ -1,4 +1,4 @@
-import { SESSION_SCRIPT, type SessionOperation } from "../../session-store.ts";
+import { SESSION_SCRIPT } from "../../session-store.ts";
 import { isOperation, OPERATIONS, type ScriptStep, stepsOf } from "./lua-steps.ts";
 
 /** The values of `views/lua.ejs`. */
@@ -15,16 +15,16 @@ interface ScriptLine {
   why: string;
 }
 
-const LINES = SESSION_SCRIPT.source.trim().split("\n");
+const SOURCE = SESSION_SCRIPT.source.trim();
 
 /** The script, with the lines marked that hold the commands of an operation; `read` if there is no such operation. */
 export function createScriptView(operation: string | null): ScriptView {
   const chosen = isOperation(operation) ? operation : "read";
   const steps = stepsOf({ operation: chosen, args: [], outcome: "done" });
-  const places = placesOf(chosen, steps);
+  const places = placesOf(steps);
   return {
     operations: Object.entries(OPERATIONS).map(([name, method]) => ({ name, method, isChosen: name === chosen })),
-    lines: LINES.map((line, index) => {
+    lines: SOURCE.split("\n").map((line, index) => {
       const stepsHere = steps.filter((_, place) => places[place] === index);
       return {
         words: wordsOf(line),
@@ -37,46 +37,19 @@ export function createScriptView(operation: string | null): ScriptView {
 }
 
 /**
- * The index of the line that runs each step: after the step before it, the first line that the operation reaches and that
- * calls the step's command. -1 if there is none; a test checks that each step has one.
+ * The index of the line that runs each step: that of the first such call after the step before it. -1 if there is none; a
+ * test checks that each step has one.
  */
-export function placesOf(operation: SessionOperation, steps: ScriptStep[]): number[] {
-  const reached = reachedLines(operation);
-  let next = { line: 0, column: 0 };
+export function placesOf(steps: ScriptStep[]): number[] {
+  let end = 0; // of the call before
   return steps.map(({ command }) => {
-    const call = new RegExp(`call\\w*\\("${command.split(" ")[0]}"`, "g");
-    for (let { line, column } = next; line < LINES.length; line += 1, column = 0) {
-      call.lastIndex = column;
-      if (!reached[line] || !call.test(LINES[line]!)) continue;
-      next = { line, column: call.lastIndex };
-      return line;
-    }
-    return -1;
-  });
-}
-
-/**
- * For each line of the script, whether the operation reaches it. Only conditions that name operations decide that. The
- * script is written for this: such a condition tests nothing else, and each block is indented.
- */
-function reachedLines(operation: SessionOperation): boolean[] {
-  const blocks: { indent: number; isChosen: boolean; isReached: boolean }[] = [];
-  return LINES.map((line) => {
-    const [, indent = "", keyword] = /^( *)(if|elseif|else)?\b/.exec(line) ?? [];
-    const isFurtherBranch = keyword !== undefined && keyword !== "if";
-    while (blocks.length > 0 && blocks.at(-1)!.indent >= indent.length + Number(isFurtherBranch)) blocks.pop();
-    const isReached = blocks.every((block) => block.isReached);
-    if (keyword === undefined) return isReached;
-
-    const named = Array.from(line.matchAll(/operation == "(\w+)"/g), ([, name]) => name);
-    const isNamed = named.includes(operation);
-    const branch = isFurtherBranch ? blocks.pop()! : { indent: indent.length, isChosen: false, isReached: false };
-    blocks.push({
-      indent: indent.length,
-      isChosen: branch.isChosen || isNamed,
-      isReached: isNamed || (named.length === 0 && !branch.isChosen),
-    });
-    return isReached;
+    const [name, field = ""] = command.split(" ");
+    const fieldPattern = /^[a-z_]+$/.test(field) ? `, key, "${field}"` : "";
+    const call = new RegExp(`call\\w*\\("${name}"${fieldPattern}`, "g");
+    call.lastIndex = end;
+    if (!call.test(SOURCE)) return -1;
+    end = call.lastIndex;
+    return SOURCE.slice(0, end).split("\n").length - 1;
   });
 }
 

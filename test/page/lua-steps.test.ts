@@ -180,7 +180,7 @@ describe("the page that shows the script", () => {
           `no marked line has ${name}`,
         );
       }
-      const places = placesOf(operation, steps);
+      const places = placesOf(steps);
       assert.ok(!places.includes(-1));
       assert.equal(marked.length, new Set(places).size);
       assert.deepEqual(
