@@ -50,12 +50,12 @@ export class RedisConnection implements RedisCommands {
   }
 
   /** Runs a script that Redis has cached. Like every command, it is sent once. */
-  evalSha(sha1: string, { keys, arguments: args }: ScriptInput): Promise<unknown> {
-    return this.#watchReply(this.#open.commands.evalSha(sha1, { keys, arguments: args }), args[0], keys, args);
+  evalSha(sha1: string, input: ScriptInput): Promise<unknown> {
+    return this.#watchReply(this.#open.commands.evalSha(sha1, input), input.arguments[0], input.keys, input.arguments);
   }
 
-  eval(script: string, { keys, arguments: args }: ScriptInput): Promise<unknown> {
-    return this.#watchReply(this.#open.commands.eval(script, { keys, arguments: args }), args[0], keys, args);
+  eval(script: string, input: ScriptInput): Promise<unknown> {
+    return this.#watchReply(this.#open.commands.eval(script, input), input.arguments[0], input.keys, input.arguments);
   }
 
   hGetAll(key: string): Promise<Record<string, string>> {

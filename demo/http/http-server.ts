@@ -1,6 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { onClientError } from "./client-error.ts";
-import { type Header, SECURITY_HEADERS } from "./headers.ts";
+import { SECURITY_HEADERS } from "./headers.ts";
 import type { Reply } from "./reply.ts";
 import { createSequentialServer } from "./sequential-server.ts";
 
@@ -38,9 +38,10 @@ export function createHttpServer(handle: RequestHandler, stopping: AbortSignal):
   }
 
   function send({ status, headers, body }: Reply, request: IncomingMessage, response: ServerResponse): void {
-    const allHeaders: Header[] = [...SECURITY_HEADERS, ...headers, ["Content-Length", String(Buffer.byteLength(body))]];
-    if (stopping.aborted) allHeaders.push(["Connection", "close"]);
-    response.writeHead(status, allHeaders.flat());
+    const rawHeaders = ["Content-Length", String(Buffer.byteLength(body))];
+    for (const header of [...SECURITY_HEADERS, ...headers]) rawHeaders.push(...header); // flat() takes 1 µs longer
+    if (stopping.aborted) rawHeaders.push("Connection", "close");
+    response.writeHead(status, rawHeaders);
     if (request.complete) response.end(body);
     else endAfterRequest(request, response, body);
     const isTaken = request.socket.writableLength === 0; // by the operating system
