@@ -2,7 +2,6 @@ import { closeClients, connectClient } from "./client.ts";
 import type { OpenConnection } from "./open-connection.ts";
 import type { RedisAccess, RedisServer } from "./target.ts";
 
-/** Connects to one Redis server. */
 export async function connectSingle(
   server: RedisServer,
   access: RedisAccess,

@@ -51,6 +51,9 @@ function compile(dist) {
       allowImportingTsExtensions: false,
       rewriteRelativeImportExtensions: true,
       declaration: true,
+      isolatedDeclarations: true, // so that the copied files compile in a project that has it, too
+      allowJs: false,
+      checkJs: false,
       sourceMap: true,
       inlineSources: true,
       stripInternal: true,

@@ -22,7 +22,6 @@ export function absoluteTtlIn(form: URLSearchParams, serverAbsoluteTtl: number):
   throw new HttpError(400, sentence, { field: "absolute_ttl" });
 }
 
-/** The number of rounds of a race. */
 export function roundsIn(form: URLSearchParams): number {
   const rounds = parseWholeNumber(form.get("rounds") ?? String(DEFAULT_ROUNDS));
   if (rounds >= 1 && rounds <= MAX_ROUNDS) return rounds;
