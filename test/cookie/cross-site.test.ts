@@ -12,6 +12,8 @@ describe("a cross-site request", () => {
     [true, { "sec-fetch-site": "cross-site" }],
     [true, { "sec-fetch-site": "same-site" }],
     [true, { "sec-fetch-site": "" }],
+    [true, { "sec-fetch-site": "nonsense" }],
+    [false, { "sec-fetch-site": "none", origin: "null" }],
     [true, { "sec-fetch-site": "same-origin, none" }],
     [true, { "sec-fetch-site": "cross-site", origin: "https://example.com", host: "example.com" }],
     [false, { "sec-fetch-site": "same-origin", origin: "https://other.com", host: "example.com" }],
@@ -29,6 +31,8 @@ describe("a cross-site request", () => {
     [true, { origin: "null", host: "example.com" }],
     [true, { origin: "null", host: "null" }],
     [true, { origin: "", host: "" }],
+    [true, { origin: "http://[", host: "[" }],
+    [true, { origin: "nonsense", host: "example.com" }],
     [true, { origin: "file://", host: "" }],
     [true, { origin: "https://example.com", host: "[" }],
     [true, { origin: "https://example.com, https://example.com", host: "example.com" }], // sent twice

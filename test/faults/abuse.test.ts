@@ -137,20 +137,6 @@ describe("a request that is refused before it is whole", AT_ONCE, () => {
 });
 
 describe("a body", AT_ONCE, () => {
-  for (const [bytes, expected] of [
-    [16_384, 200],
-    [16_385, 413],
-  ] as const) {
-    for (const headers of [{}, PAGE]) {
-      const [kind, status] = headers === PAGE ? ["a page", expected === 200 ? 303 : 413] : ["JSON", expected];
-      test(`of ${bytes} bytes gets ${status} as ${kind}`, async () => {
-        const body = "username=ada&filler=".padEnd(bytes, "x");
-        const init = { method: "POST", headers: { ...headers, "content-type": FORM }, body };
-        assert.equal((await newBrowser().send("/login", init)).status, status);
-      });
-    }
-  }
-
   for (const [how, framing] of [
     ["with its length", "Content-Length: 5000000"],
     ["in chunks", "Transfer-Encoding: chunked"],
@@ -243,37 +229,6 @@ describe("a client that takes its time", AT_ONCE, () => {
   }
 });
 
-describe("requests in one piece", AT_ONCE, () => {
-  test("are answered in their order, whether or not Redis is asked", async (t) => {
-    const { sessionId } = await logIn();
-    const cookie = `Cookie: sid=${sessionId}\r\n`;
-    const requests: [request: string, headers: string, status: number, body: RegExp][] = [
-      ["POST /increment", cookie, 200, /"page_views":2}/],
-      ["GET /style.css", "", 200, /:root/],
-      ["POST /increment", cookie, 200, /"page_views":3}/],
-      ["HEAD /session", cookie, 200, /^$/],
-      ["GET /nothing", "", 404, /"error"/],
-      ["POST /rotate", "Origin: http://evil.example\r\n", 403, /"error"/],
-      ["GET /session", cookie, 200, /"username":"ada"/],
-      ["POST /logout", cookie, 200, /"authenticated":false/],
-      ["POST /increment", cookie, 401, /Session expired/],
-      ["GET /session", "", 200, /"session":null/],
-    ];
-    const socket = open(t);
-    const last = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-    const pieces = requests.map(
-      ([request, headers]) => `${request} HTTP/1.1\r\nHost: x\r\n${headers}Content-Length: 0\r\n\r\n`,
-    );
-    socket.write(pieces.join("") + last);
-    const answers = await received(socket);
-    assert.deepEqual(
-      answers.map(({ status }) => status),
-      [...requests.map(([, , status]) => status), 200],
-    );
-    for (const [i, [, , , body]] of requests.entries()) assert.match(answers[i]!.body, body);
-  });
-});
-
 describe("a client that goes away", ONE_BY_ONE, () => {
   const login = `POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: ${FORM}\r\nContent-Length: 100\r\n\r\nusername=gone`;
   const page = "GET / HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n";
@@ -306,34 +261,6 @@ describe("a client that goes away", ONE_BY_ONE, () => {
         assert.equal(await redis.send("EVAL", script, "0"), 0);
       });
     }
-  }
-});
-
-describe("a form from another site", AT_ONCE, () => {
-  const own = `localhost:${port}`;
-  const origins: [headers: Record<string, string>, status: number][] = [
-    [{ "sec-fetch-site": "cross-site" }, 403],
-    [{ "sec-fetch-site": "same-site" }, 403],
-    [{ "sec-fetch-site": "cross-site", origin: `http://${own}` }, 403],
-    [{ "sec-fetch-site": "same-origin" }, 200],
-    [{ "sec-fetch-site": "none" }, 200],
-    [{ origin: "http://evil.example" }, 403],
-    [{ origin: "null" }, 403],
-    [{ origin: `http://localhost:${port + 1}` }, 403],
-    [{ origin: `http://${own}.evil.example` }, 403],
-    [{ origin: `http://${own}` }, 200],
-    [{}, 200],
-  ];
-  for (const [headers, expected] of origins) {
-    const what = expected === 403 ? "changes nothing" : "may be our own";
-    test(`${what}: ${JSON.stringify(headers).replaceAll(String(port), "PORT")}`, async () => {
-      const browser = await logIn();
-      const id = browser.sessionId;
-      const { status, setCookies } = await browser.post("/increment", {}, headers);
-      assert.deepEqual([status, setCookies], [expected, []]);
-      const views = await redis.send("HGET", `session:${id}`, "page_views");
-      assert.equal(views, expected === 200 ? "2" : "1");
-    });
   }
 });
 

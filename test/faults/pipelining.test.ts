@@ -55,7 +55,7 @@ async function visitUntil(isOver: Promise<unknown>) {
   const statuses: number[] = [];
   const over = isOver.then(() => true);
   do statuses.push((await browser.get("/session")).status);
-  while (!(await Promise.race([over, sleep(5, false)])));
+  while (!(await Promise.race([over, sleep(25, false)])));
   return statuses.filter((status) => status !== TOO_SLOW);
 }
 

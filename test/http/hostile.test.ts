@@ -197,15 +197,11 @@ describe("a request that no browser sends", () => {
 });
 
 describe("a body that is no form of ours", () => {
-  const multipart = '--x\r\nContent-Disposition: form-data; name="username"\r\n\r\ngrace\r\n--x--\r\n';
   const bodies: [what: string, init: RequestOptions, status: number][] = [
-    ["JSON", { headers: { "content-type": "application/json" }, body: '{"username":"grace"}' }, 415],
     ["JSON that calls itself a form", { headers: { "content-type": FORM }, body: '{"ttl":1}' }, 200],
-    ["multipart", { headers: { "content-type": "multipart/form-data; boundary=x" }, body: multipart }, 415],
     ["gzip", { headers: { "content-type": FORM, "content-encoding": "gzip" }, body: gzipSync("ttl=5") }, 415],
     ["without a content type", { body: Buffer.from("ttl=5") }, 415],
     ["of 1 MB", { headers: { "content-type": FORM }, body: "x".repeat(1_000_000) }, 413],
-    ["of 16 KiB and more", { headers: { "content-type": FORM }, body: `username=${"x".repeat(16_376)}` }, 413],
     ["with half an escape", { headers: { "content-type": FORM }, body: "username=%&ttl=%3" }, 400],
     ["with broken UTF-8", { headers: { "content-type": FORM }, body: "username=%E0%A4&ttl=5" }, 200],
     [
