@@ -25,6 +25,7 @@ try {
   compile(dist);
   cpSync("scripts/package-readme.md", join(dist, "README.md"));
   cpSync("LICENSE", join(dist, "LICENSE"));
+  cpSync("examples/express-4.cjs", join(dist, "express-4.cjs"));
   writeFileSync(join(dist, "package.json"), `${JSON.stringify(describePackage(), null, 2)}\n`);
   const tarball = pack(dist);
   rmSync(join(target, "dist"), { recursive: true, force: true });
