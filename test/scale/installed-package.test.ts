@@ -14,6 +14,7 @@ import { Browser } from "../browser.ts";
 import { killAtExit } from "../child-process.ts";
 import { spawnRedis } from "../redis-process.ts";
 import { reservedPort } from "../reserved-port.ts";
+import { NextBrowser, spawnNext } from "./next-browser.ts";
 
 const run = promisify(execFile);
 const NODES = ["20.19.6", "22.23.3", "24.21.0", "26.10.0"];
@@ -179,6 +180,28 @@ describe("a project in TypeScript", async () => {
     });
   }
 });
+
+test("Next 16 builds its example with the package in place of the copied files, and runs it", async (t) => {
+  const project = join(folder, "next");
+  await cp("examples/next", project, { recursive: true, filter: (path) => !/node_modules|\.next/.test(path) });
+  await replaceIn(join(project, "session.ts"), /"..\/..\/([\w-]+)(\/index)?.ts"/g, '"redis-session-store/$1"');
+  await replaceIn(join(project, "next.config.ts"), '"../.."', '"."'); // it needs no file outside its folder any more
+  await install(project, join(folder, TARBALL));
+  await run("npm", ["run", "build"], { cwd: project });
+  const browser = new NextBrowser(await spawnNext(t, project, redis));
+  await browser.submit("Add an item");
+  const { username, cartItems, devices } = await browser.submit("Log in", { username: "andrew", password: "secret" });
+  assert.deepEqual([username, cartItems, devices.length], ["andrew", 1, 1]);
+  assert.equal((await browser.submit("Log out")).username, undefined);
+  assert.equal(browser.cookies.size, 0);
+});
+
+async function replaceIn(file: string, from: RegExp | string, to: string): Promise<void> {
+  const text = await readFile(file, "utf8");
+  const changed = text.replaceAll(from, to);
+  assert.notEqual(changed, text);
+  await writeFile(file, changed);
+}
 
 describe("the package itself", () => {
   test("installs nothing but its peer redis", async () => {

@@ -1,5 +1,18 @@
 import assert from "node:assert/strict";
+import { resolve } from "node:path";
 import { Browser, type Reply } from "../browser.ts";
+import type { Lifetime } from "../child-process.ts";
+import { spawnProgram } from "../demo-process.ts";
+import { reservedPort } from "../reserved-port.ts";
+
+/** Starts the application in this folder, which was built before. Resolves to its address. */
+export async function spawnNext(t: Lifetime, folder: string, redis: { port: number }): Promise<string> {
+  const port = String(await reservedPort());
+  const next = resolve(folder, "node_modules/next/dist/bin/next");
+  const args = ["start", folder, "--port", port, "--hostname", "127.0.0.1"];
+  await spawnProgram(t, next, args, { REDIS_URL: `redis://127.0.0.1:${redis.port}` }).printed(/Ready in/);
+  return `http://127.0.0.1:${port}`;
+}
 
 /** What the page of the Next example shows. */
 export interface NextPage {

@@ -1,36 +1,24 @@
 /** The Next example, as `npm test -- --scale` has installed and built it: see `prepareNext` in scripts/test.mjs. */
 import assert from "node:assert/strict";
-import { resolve } from "node:path";
 import { after, describe, test } from "node:test";
 import { chromium } from "playwright";
 import { findBrowser } from "../../scripts/find-browser.mjs";
-import type { Lifetime } from "../child-process.ts";
-import { spawnProgram } from "../demo-process.ts";
 import { DURABLE, spawnRedis } from "../redis-process.ts";
-import { reservedPort } from "../reserved-port.ts";
 import { until } from "../wait.ts";
-import { NextBrowser, readPage } from "./next-browser.ts";
+import { NextBrowser, readPage, spawnNext } from "./next-browser.ts";
 
 const ANDREW = { username: "andrew", password: "secret" };
 const FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 const COOKIE = "__Host-sid";
 
 const redis = await spawnRedis({ after }, DURABLE);
-const url = await spawnNext({ after });
+const url = await spawnNext({ after }, "examples/next", redis);
 const newBrowser = () => new NextBrowser(url);
 const logIn = async () => {
   const browser = newBrowser();
   await browser.submit("Log in", ANDREW);
   return browser;
 };
-
-async function spawnNext(t: Lifetime): Promise<string> {
-  const port = String(await reservedPort());
-  const next = resolve("examples/next/node_modules/next/dist/bin/next");
-  const args = ["start", "examples/next", "--port", port, "--hostname", "127.0.0.1"];
-  await spawnProgram(t, next, args, { REDIS_URL: `redis://127.0.0.1:${redis.port}` }).printed(/Ready in/);
-  return `http://127.0.0.1:${port}`;
-}
 
 describe("the example for Next, without JavaScript in the browser", () => {
   test("a visitor who does nothing gets no cookie, and no page is cached", async () => {
