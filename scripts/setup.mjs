@@ -1,7 +1,7 @@
 /**
  * Installs what is missing on a fresh machine: the packages, Redis and, for the tests (`--browser`), a Chromium. With
- * `--packages`, it installs only packages, those for development too. Prints what it does, and nothing if nothing is
- * missing. It never asks and never uses sudo.
+ * `--packages`, it installs only packages, those for development too, and those of the folders that are named. Prints what it
+ * does, and nothing if nothing is missing. It never asks and never uses sudo.
  *
  * It uses the syntax of Node 12 and imports our other modules late, so that an old Node can run it far enough to print which
  * version is needed.
@@ -9,6 +9,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** @typedef {{ version: string, dev?: boolean, optional?: boolean, devOptional?: boolean }} Package */
@@ -19,9 +20,11 @@ const PING_LIMIT_MS = 300;
 
 const LOCKFILE = "package-lock.json";
 const INSTALLED = "node_modules/.package-lock.json"; // npm writes there what it has installed
+const NPM_DETAILS = "code|errno|syscall|type|path|dest"; // lines of its error output that are no sentences
 const SERVICE_POLICY = "/usr/sbin/policy-rc.d"; // Debian asks it before it starts a service
 const FONTS = "fonts-dejavu-core fonts-noto-color-emoji"; // Debian's Chromium brings none
 
+const folders = ["."].concat(process.argv.slice(2).filter((argument) => !argument.startsWith("--")));
 const isForTests = process.argv.includes("--browser");
 const needsOnlyPackages = process.argv.includes("--packages");
 const isForDevelopment = isForTests || needsOnlyPackages;
@@ -30,7 +33,7 @@ requireNode();
 void setUp();
 
 async function setUp() {
-  if (!arePackagesInstalled()) installPackages();
+  for (const folder of folders) if (!arePackagesInstalled(folder)) installPackages(folder);
   // `npm start` uses exec, so that a signal to npm reaches the server and not a shell. The shell of Windows has no exec.
   if (process.platform === "win32") writeFileSync("node_modules/.bin/exec.cmd", "@%*\r\n");
   if (needsOnlyPackages) return;
@@ -44,11 +47,15 @@ function requireNode() {
   fail(`Node ${engines.node} is needed, and this is ${process.version}: see https://nodejs.org`);
 }
 
-/** The server needs the `dependencies` only, as `npm ci --omit=dev` installs them. */
-function arePackagesInstalled() {
-  if (!existsSync(INSTALLED)) return false;
-  const installed = new Set(Object.entries(packagesIn(INSTALLED)).map(describePackage));
-  return Object.entries(packagesIn(LOCKFILE))
+/**
+ * The server needs the `dependencies` only, as `npm ci --omit=dev` installs them.
+ *
+ * @param {string} root
+ */
+function arePackagesInstalled(root) {
+  if (!existsSync(join(root, INSTALLED))) return false;
+  const installed = new Set(Object.entries(packagesIn(join(root, INSTALLED))).map(describePackage));
+  return Object.entries(packagesIn(join(root, LOCKFILE)))
     .filter(
       ([folder, { dev, optional, devOptional }]) =>
         folder !== "" && !optional && !devOptional && (isForDevelopment || !dev),
@@ -56,11 +63,12 @@ function arePackagesInstalled() {
     .every((entry) => installed.has(describePackage(entry)));
 }
 
-function installPackages() {
+/** @param {string} folder */
+function installPackages(folder) {
   const command = `npm ci${isForDevelopment ? " --include=dev" : ""}`;
-  say(`installing the packages of ${LOCKFILE} (${command})`);
-  const problem = run(`${command} --no-audit --no-fund --fetch-retry-mintimeout=1000`);
-  if (problem) fail(`npm ci failed:\n${problem}`);
+  say(`installing the packages of ${join(folder, LOCKFILE)} (${command})`);
+  const problem = run(`${command} --no-audit --no-fund --loglevel=error --fetch-retry-mintimeout=1000`, {}, folder);
+  if (problem) fail(`npm ci failed: ${reasonIn(problem)}`);
 }
 
 /** The tests start a Redis of their own, so they need the program. For the demo, a running Redis is enough. */
@@ -171,12 +179,14 @@ function repliesToPing(host, port) {
  *
  * @param {string} commandLine
  * @param {Record<string, string>} environment
+ * @param {string} folder
  */
-function run(commandLine, environment = {}) {
+function run(commandLine, environment = {}, folder = ".") {
   // With exec, the time limit ends the command itself and not only its shell.
   const exec = process.platform === "win32" ? "" : "exec ";
   const { status, stderr, error } = spawnSync(exec + commandLine, {
     shell: true,
+    cwd: folder,
     stdio: ["ignore", "ignore", "pipe"],
     encoding: "utf8",
     env: { ...process.env, ...environment },
@@ -189,7 +199,9 @@ function run(commandLine, environment = {}) {
 /** @param {string} output */
 function reasonIn(output) {
   const lines = output.split("\n");
-  return lines.find((line) => /^(E|Error): /.test(line)) || lines[lines.length - 1];
+  const sentence = new RegExp(`^(E: |Error: |npm error (?!${NPM_DETAILS}).)`);
+  const reason = lines.find((line) => sentence.test(line)) || lines[lines.length - 1] || "";
+  return reason.replace("npm error ", "");
 }
 
 /**
