@@ -8,7 +8,7 @@ import { RedisSessionStore } from "../../session-store.ts";
 import { UserSessions } from "../../user-sessions.ts";
 import { openServer } from "../redis-connection.ts";
 import { spawnRedis } from "../redis-process.ts";
-import { newPrefix } from "../store-under-test.ts";
+import { newPrefix, NO_HURRY } from "../store-under-test.ts";
 import { until } from "../wait.ts";
 
 const { redis } = await openServer();
@@ -36,7 +36,7 @@ async function run(heading: string, variables: object, names: string[] = []): Pr
 }
 
 function openSession() {
-  const store = new RedisSessionStore({ redis, prefix: newPrefix(), fields });
+  const store = new RedisSessionStore({ redis, prefix: newPrefix(), fields, ...NO_HURRY });
   const setCookies: string[] = [];
   const jar = headerJar(undefined, (setCookie) => setCookies.push(setCookie));
   const session = new RequestSession(store, new SessionCookie(), jar);
@@ -102,7 +102,7 @@ describe("the code in the questions", () => {
 });
 
 test("the code that rotates a session and ends all others of its user does both", async () => {
-  const store = new UserSessions({ redis, prefix: newPrefix() });
+  const store = new UserSessions({ redis, prefix: newPrefix(), ...NO_HURRY });
   const [id] = await Promise.all([1, 2, 3].map(async () => store.createSession({}, { user: "42" })));
   const rotation = (await blocksOf("docs/user-sessions.md")).find(({ code }) => code.includes("rotateSession("));
   const { newId } = await runCode(rotation!.code, { store, id }, ["newId"]);

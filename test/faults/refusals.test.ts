@@ -10,6 +10,7 @@ import { RedisSessionStore } from "../../session-store.ts";
 import { PASSWORD, RULES, USER } from "../redis-acl.ts";
 import { spawnCluster } from "../redis-cluster.ts";
 import { type SpawnedRedis, spawnRedis } from "../redis-process.ts";
+import { NO_HURRY } from "../store-under-test.ts";
 import { until } from "../wait.ts";
 
 const LIMIT_MS = 30_000;
@@ -18,7 +19,7 @@ async function open(t: TestContext, target: RedisTarget) {
   const log: string[] = [];
   const redis = await connectRedis({ host: "127.0.0.1", ...target }, { log: (line) => log.push(line) });
   t.after(() => redis.close());
-  const store = new RedisSessionStore({ redis });
+  const store = new RedisSessionStore({ redis, ...NO_HURRY });
   const create = () =>
     store.createSession({ username: "ada" }).then(
       () => true,

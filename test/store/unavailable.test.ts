@@ -83,7 +83,8 @@ describe("a Redis that takes no writes", () => {
       await begin(client, folder);
       for (const refreshTtl of [true, false]) {
         const { username, ttl, last_accessed_at } = (await plain.getSession(id, { refreshTtl }))!;
-        assert.deepEqual([username, ttl, last_accessed_at], ["andrew", "100", LONG_AGO]);
+        assert.deepEqual([username, last_accessed_at], ["andrew", LONG_AGO]);
+        assert.ok(Number(ttl) <= 100, ttl);
         assert.equal((await plain.getSession(ofAnotherDemo, { refreshTtl }))!["username"], "grace");
         const unavailable = { name: "RedisUnavailableError", message };
         await assert.rejects(plain.getSession(withoutExpiry, { refreshTtl }), unavailable, "it may be dead");

@@ -654,7 +654,7 @@ test("a session whose deadline another program made unreadable can be rotated, a
 test("a Redis that is unavailable is an error", async () => {
   const { prefix } = openSessions();
   const client = await connect();
-  const sessions = new UserSessions({ redis: client, prefix });
+  const sessions = new UserSessions({ redis: client, prefix, ...NO_HURRY });
   const id = await sessions.createSession({}, { user: "andrew" });
   client.destroy();
   await assert.rejects(sessions.createSession({}, { user: "andrew" }), RedisUnavailableError);
@@ -667,7 +667,7 @@ test("a Redis that is unavailable is an error", async () => {
 
 test("a full Redis refuses a log-in and a rotation, and changes nothing; a log-out, an end of one and an end of all work", async () => {
   const { redis: small } = await openServer();
-  const sessions = new UserSessions({ redis: small });
+  const sessions = new UserSessions({ redis: small, ...NO_HURRY });
   const logIn = () => sessions.createSession({}, { user: "andrew" });
   const ids = [await logIn(), await logIn(), await logIn(), await logIn()] as const;
   const error = { code: "REDIS_UNAVAILABLE", message: /^OOM / };
