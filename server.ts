@@ -53,13 +53,11 @@ async function listen(server: Server, port: number, host: string): Promise<void>
   try {
     await once(server.listen(port, host), "listening");
   } catch (error) {
-    const isTaken = error instanceof Error && "code" in error && error.code === "EADDRINUSE";
-    if (isTaken) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === "EADDRINUSE") {
       throw new StartError(`Port ${port} is in use. Choose another with --port, or a free one with --port 0.`);
     }
-    throw new StartError(
-      `Cannot listen on ${host}, port ${port}: ${error instanceof Error ? error.message : String(error)}`,
-    );
+    throw new StartError(`Cannot listen on ${host}, port ${port}: ${message}`);
   }
 }
 
