@@ -14,12 +14,12 @@
  * A key in Redis contains the SHA-256 digest of the session ID, so the ID may be any text. What is not a session, for
  * example because its data is not JSON, reads as none.
  */
-import { createHash } from "node:crypto";
 import { callbackify } from "node:util";
 import type { Request } from "express";
 import session, { type SessionData } from "express-session";
 import {
   defineScript,
+  digestOf,
   RedisSessionStore,
   type RedisSessionStoreOptions,
   RedisUnavailableError,
@@ -169,7 +169,7 @@ export class ExpressSessionStore extends session.Store {
   async #length(): Promise<number> {
     const digests = new Set<string>(); // SCAN may return a key twice
     await this.#forEachOld(async (id) => {
-      if (await this.#old!.read(id, this.#startTimeLimit())) digests.add(digestOf(id));
+      if (await this.#old!.read(id, this.#startTimeLimit())) digests.add(digestOfId(id));
     });
     await this.#forEachOwn(async (digest) => {
       if (await this.#own.exists(digest, this.#startTimeLimit())) digests.add(digest);
@@ -287,7 +287,7 @@ class OwnSessions extends RedisSessionStore<typeof FIELDS> implements Sessions {
   }
 
   async load(id: string, limit: TimeLimit): Promise<SessionData | null> {
-    return (await this.read(digestOf(id), limit))?.sessionData ?? null;
+    return (await this.read(digestOfId(id), limit))?.sessionData ?? null;
   }
 
   async save(id: string, sessionData: SessionData, mayCreate: boolean, limit: TimeLimit): Promise<void> {
@@ -300,7 +300,7 @@ class OwnSessions extends RedisSessionStore<typeof FIELDS> implements Sessions {
   }
 
   async destroy(id: string, limit: TimeLimit): Promise<void> {
-    await this.delete(digestOf(id), limit);
+    await this.delete(digestOfId(id), limit);
   }
 
   /** `null` also if the cookie has expired: Redis deletes such a session a little later, and by its own clock. */
@@ -353,15 +353,15 @@ class OwnSessions extends RedisSessionStore<typeof FIELDS> implements Sessions {
 
   /** Returns `false` if there is no such copy. */
   async finishCopy(id: string, digest: string, limit: TimeLimit): Promise<boolean> {
-    return (await this.scripts.run(FINISH_COPY_SCRIPT, this.keyOf(digestOf(id)), [digest], limit)) !== null;
+    return (await this.scripts.run(FINISH_COPY_SCRIPT, this.keyOf(digestOfId(id)), [digest], limit)) !== null;
   }
 
   async markDestroyed(id: string, limit: TimeLimit): Promise<void> {
-    await this.scripts.run(MARK_DESTROYED_SCRIPT, this.keyOf(digestOf(id)), [String(MARK_SECONDS)], limit);
+    await this.scripts.run(MARK_DESTROYED_SCRIPT, this.keyOf(digestOfId(id)), [String(MARK_SECONDS)], limit);
   }
 
   async removeMark(id: string, limit: TimeLimit): Promise<void> {
-    await this.scripts.run(DELETE_TEXT_SCRIPT, this.keyOf(digestOf(id)), [""], limit);
+    await this.scripts.run(DELETE_TEXT_SCRIPT, this.keyOf(digestOfId(id)), [""], limit);
   }
 
   async #write(
@@ -381,7 +381,7 @@ class OwnSessions extends RedisSessionStore<typeof FIELDS> implements Sessions {
       ...Object.fromEntries(fields),
     };
     const args = [milliseconds, this.steps.absoluteTtl, operation, replaced, ...Object.entries(all).flat()];
-    return this.scripts.run(WRITE_SCRIPT, this.keyOf(digestOf(id)), args.map(String), limit);
+    return this.scripts.run(WRITE_SCRIPT, this.keyOf(digestOfId(id)), args.map(String), limit);
   }
 
   #idField(id: string): Fields {
@@ -515,7 +515,7 @@ function takenOverSessions(own: OwnSessions, old: ConnectRedisKeys): Sessions {
     async load(id, limit) {
       let isOldGone = false;
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-        const copy = await own.read(digestOf(id), limit);
+        const copy = await own.read(digestOfId(id), limit);
         if (copy && copy.copiedFrom === undefined) return copy.sessionData;
         if (copy === null && isOldGone) return null;
         const original = await old.read(id, limit);
@@ -630,8 +630,8 @@ function settle<Result>(operation: () => Promise<Result>, callback?: Callback<Re
 }
 
 /** Returns a digest, which has the form of a session ID. JSON, because UTF-8 cannot tell lone surrogates apart. */
-function digestOf(id: string): string {
-  return createHash("sha256").update(JSON.stringify(id)).digest("base64url");
+function digestOfId(id: string): string {
+  return digestOf(JSON.stringify(id));
 }
 
 function toFields(data: object, cookie: object | null = null): Fields {

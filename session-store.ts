@@ -286,7 +286,7 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
 
   /** The Redis key of a session, to look it up with other tools. */
   keyOf(id: string): string {
-    return this.prefix + (this.#hashIds ? `sha256:${createHash("sha256").update(id).digest("base64url")}` : id);
+    return this.prefix + (this.#hashIds ? `sha256:${digestOf(id)}` : id);
   }
 
   /** The fields of a new session, without its deadline, which Redis' clock decides. Throws if an argument is wrong. */
@@ -728,6 +728,11 @@ function toChunks(values: string[]): string {
 function readableDeadline(text = ""): string {
   const deadline = Number(text);
   return Number.isInteger(deadline) && deadline >= 1 && deadline <= 1e11 ? String(deadline) : "";
+}
+
+/** The SHA-256 digest in base64url: 43 characters, like a session ID. */
+export function digestOf(text: string): string {
+  return createHash("sha256").update(text).digest("base64url");
 }
 
 export function newSessionId(): string {

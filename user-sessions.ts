@@ -59,12 +59,12 @@
  *
  * `test/users/protocol.test.ts` explores all interleavings of these steps, and shows what goes wrong without each rule.
  */
-import { createHash } from "node:crypto";
 import { setImmediate, setTimeout } from "node:timers/promises";
 import {
   assertWellFormed,
   assertWhole,
   defineScript,
+  digestOf,
   type FieldsIfTyped,
   type FieldTypes,
   isSessionId,
@@ -595,8 +595,6 @@ if operation == "remove" then
   return marked_entries(ARGV[3], ARGV[2])
 end
 `);
-
-const digestOf = (text: string): string => createHash("sha256").update(text).digest("base64url");
 
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
