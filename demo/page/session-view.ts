@@ -332,10 +332,10 @@ function clocksOf(session: Session, clock: KeyClock): Clock[] {
   const { left, now } = clock;
   const idleTimeout = Number(session.session_ttl) * 1000;
   const deadline = deadlineOf(session) ?? now + left;
-  const sinceAccess = now - Date.parse(session.last_accessed_at);
+  const sinceAccess = now - Date.parse(session.last_accessed_at) || 0; // another program may have written anything
   const idleLeft = isCapped(session, clock) ? Math.min(Math.max(left, idleTimeout - sinceAccess), idleTimeout) : left;
   const absoluteLeft = deadline - now;
-  const sinceCreation = now - Date.parse(session.created_at) || 0; // another program may have written anything
+  const sinceCreation = now - Date.parse(session.created_at) || 0;
   const absoluteTimeout = absoluteLeft + Math.max(0, sinceCreation);
   const isAbsoluteFirst = absoluteLeft < idleLeft;
   return [

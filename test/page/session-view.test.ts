@@ -98,10 +98,11 @@ describe("the clocks", () => {
     });
   }
 
-  test("have a finite length if another program wrote a creation time that is no time", () => {
-    const live = state({ at: 10, idle: 3 });
-    const { clocks } = createSessionView(SETTINGS, { ...live, session: { ...live.session!, created_at: "text" } });
-    assert.ok(clocks.every(({ of }) => Number.isFinite(of)));
+  test("are finite if another program wrote a time of creation or of the last use that is no time", () => {
+    const live = state({ at: 980, idle: 5, left: 20_000 });
+    const session = { ...live.session!, created_at: "text", last_accessed_at: "text" };
+    const { clocks } = createSessionView(SETTINGS, { ...live, session });
+    assert.ok(clocks.every(({ left, of }) => Number.isFinite(left) && Number.isFinite(of)));
     assert.equal(clocks.length, 2);
   });
 
