@@ -22,6 +22,7 @@ import { findProgram } from "../demo/process/find-program.mjs";
 
 const FILE_LIMIT_MS = 600_000; // a test file that takes longer is killed and counts as failed
 const CONCURRENCY = 2 * availableParallelism(); // most tests wait more than they compute
+const LONGEST_TESTS = ["test/users/", "test/faults/", "test/docs/", "test/examples/"];
 const STORE_TESTS = ["test/store/", "test/users/", "test/express-session/"];
 const CLUSTER_TESTS = [
   ...STORE_TESTS,
@@ -54,7 +55,9 @@ async function runTests() {
   const testsIn = (/** @type {string[]} */ ...places) =>
     nodeTests.filter((file) => places.some((place) => file.startsWith(place)));
   const scaleTests = testsIn("test/scale/");
-  await runNodeTests(nodeTests.filter((file) => !scaleTests.includes(file)));
+  // The longest first, so that at the end none of them runs alone.
+  const inOrder = new Set([...testsIn(...LONGEST_TESTS), ...nodeTests]);
+  await runNodeTests([...inOrder].filter((file) => !scaleTests.includes(file)));
   if (!process.env["REDIS_PROGRAM"] && findProgram("redis-server") && findProgram("valkey-server")) {
     process.env["REDIS_PROGRAM"] = "valkey-server";
     await runNodeTests(testsIn(...STORE_TESTS));

@@ -53,8 +53,8 @@ export interface Schedule {
   choose: (count: number) => number;
   /** Called after each command. */
   afterEach?: () => Promise<void>;
-  /** The process of this number crashes after so many commands. */
-  crash?: { process: number; after: number };
+  /** The process of this number crashes after so many commands, unless it is over by then. */
+  crash?: { process: number; after: number; hasHappened?: boolean };
 }
 
 /** Runs the works at the same time, one command at a time, and returns the errors of those that failed. */
@@ -82,7 +82,10 @@ export async function runInterleaved(
 
   async function schedule(): Promise<void> {
     for (;;) {
-      if (crash && commandsLeft === 0) processes[crash.process]!.connection.lose();
+      if (crash && commandsLeft === 0) {
+        crash.hasHappened ||= !processes[crash.process]!.isOver;
+        processes[crash.process]!.connection.lose();
+      }
       while (processes.some(({ connection, isOver }) => !isOver && connection.held === 0)) {
         await new Promise(setImmediate);
       }
