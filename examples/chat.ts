@@ -72,12 +72,16 @@ app.post("/logout-everywhere", async (request, response) => {
 /** The messages as an event stream. */
 app.get("/events", async (request, response) => {
   const { id } = await requireUser(request);
+  if (response.closed) return; // meanwhile: there will be no "close" event
   response.set({ "Content-Type": "text/event-stream", "X-Accel-Buffering": "no" }).flushHeaders();
   const send = (message: string) => {
     response.write(`data: ${message}\n\n`);
     if (response.writableLength > MAX_UNREAD_BYTES) response.destroy();
   };
-  const remove = watch.add(id, () => response.end("event: ended\ndata:\n\n"));
+  const remove = watch.add(id, () => {
+    clients.delete(send); // what is written after the end is an "error" event, which would end the process
+    response.end("event: ended\ndata:\n\n");
+  });
   clients.add(send);
   response.on("close", () => {
     clients.delete(send);
@@ -98,6 +102,7 @@ const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BY
 server.on("upgrade", (request, socket, head) => {
   const refuse = (error: unknown) => {
     const { status } = describe(error);
+    socket.once("finish", () => socket.destroy()); // the client may never close its side
     socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\n\r\n`);
   };
   socket.on("error", () => socket.destroy());
@@ -144,7 +149,10 @@ function stop() {
   watch.close();
   for (const socket of sockets.clients) socket.close(1001, "The server stops");
   server.close(() => void redis.close());
-  setTimeout(() => server.closeAllConnections(), 1000).unref();
+  setTimeout(() => {
+    for (const socket of sockets.clients) socket.terminate(); // some do not reply to a close
+    server.closeAllConnections();
+  }, 1000).unref();
 }
 process.once("SIGTERM", stop).once("SIGINT", stop);
 

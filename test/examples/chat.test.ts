@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import http from "node:http";
+import { connect, type Socket } from "node:net";
 import { after, describe, test } from "node:test";
 import { WebSocket } from "ws";
 import { Browser } from "../browser.ts";
@@ -46,6 +47,18 @@ async function openStream(browser: Browser): Promise<Connection> {
   response.on("end", () => (connection.closedWith = 0));
   after(() => request.destroy());
   return connection;
+}
+
+/** Requests as they are written, on a connection that stays open if the server ends it. */
+async function sendRequests(...requests: [path: string, headers: Record<string, string>][]): Promise<Socket> {
+  const { hostname, port } = new URL(url);
+  const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true });
+  after(() => socket.destroy());
+  for (const [path, headers] of requests) {
+    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: chat\r\n${lines.join("")}\r\n`);
+  }
+  return socket.on("error", () => {});
 }
 
 /** The status of a handshake that is refused. */
@@ -128,6 +141,31 @@ describe("the connections of a session end with it", () => {
     assert.ok(!reader.received.includes("andrew: too late"));
   });
 
+  test("an event stream that ends while it waits for another one to be sent is not written to any more", async () => {
+    const [first, second] = [await logIn("andrew"), await logIn("visitor")];
+    const streams = await sendRequests(
+      ["/events", { Cookie: cookieOf(first) }],
+      ["/events", { Cookie: cookieOf(second) }],
+    );
+    await once(streams, "data");
+    const [ended, writer] = await Promise.all([openSocket(second), openSocket(first)]);
+    await second.post("/logout");
+    assert.ok(await until(() => isClosed(ended)));
+    for (const text of ["hello", "still here"]) {
+      writer.socket.send(text);
+      assert.ok(await until(() => writer.received.includes(`andrew: ${text}`)), example.stderr());
+    }
+  });
+
+  test("an event stream whose client has gone before it begins is not watched", async () => {
+    const browser = await logIn("visitor");
+    for (let times = 0; times < 20; times++) {
+      (await sendRequests(["/events", { Cookie: cookieOf(browser) }])).destroySoon();
+    }
+    const isIdle = async () => Number(await redis.send("OBJECT", "IDLETIME", `session:${browser.sessionId}`)) > 2;
+    assert.ok(await until(isIdle), "The session is still read");
+  });
+
   test("while Redis is down no connection is closed, and the first check after it closes those that ended", async () => {
     const [browser, other] = [await logIn("andrew"), await logIn("visitor")];
     const [ended, kept] = await Promise.all([openSocket(browser), openSocket(other)]);
@@ -141,12 +179,18 @@ describe("the connections of a session end with it", () => {
   });
 });
 
-test("a stop closes all connections, and the process ends", async () => {
+test("a stop closes all connections, also of clients that do nothing for it, and the process ends", async () => {
+  const handshake = { Connection: "Upgrade", Upgrade: "websocket", "Sec-WebSocket-Version": "13" };
+  const key = "dGhlIHNhbXBsZSBub25jZQ==";
+  const cookie = cookieOf(await logIn("andrew"));
+  const silent = await sendRequests(["/", { ...handshake, "Sec-WebSocket-Key": key, Cookie: cookie }]);
+  const refused = await sendRequests(["/", handshake]);
+  await Promise.all([once(silent, "data"), once(refused, "data")]);
   const connection = await openSocket(await logIn("andrew"));
   const stream = await openStream(await logIn("andrew"));
   example.kill("SIGTERM");
   assert.ok(await until(() => isClosed(connection)));
-  const { code, stderr } = await example.end();
+  const { code, stderr } = await example.end(20_000);
   assert.equal(code, 0, stderr);
   assert.equal(connection.closedWith, 1001);
   assert.equal(stream.closedWith, undefined);
