@@ -22,7 +22,11 @@ async function main() {
   const server = createApplication(store).listen(Number(PORT), () => {
     console.log(`Listening on http://localhost:${PORT}`);
   });
-  const stop = () => server.close(() => redis.close()).closeIdleConnections();
+  const stop = () => {
+    server.close(() => redis.close());
+    setInterval(() => server.closeIdleConnections(), 100).unref(); // close() closes only those that are idle already
+    setTimeout(() => server.closeAllConnections(), 3000).unref(); // a browser may have sent nothing, or half a request
+  };
   process.once("SIGTERM", stop).once("SIGINT", stop);
 }
 

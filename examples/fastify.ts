@@ -24,6 +24,7 @@ const allowedOrigins = ALLOWED_ORIGINS?.split(",") ?? [];
 isCrossSite({}, { allowedOrigins }); // throws now if one of them is malformed
 
 const MAX_BODY_BYTES = 100 * 1024;
+const STOP_LIMIT_MS = 3000; // a browser may hold a connection open on which it has sent nothing, or half a request
 const EXPIRED = "Session expired. Load the page again, or leave the cookie out.";
 
 class HttpError extends Error {
@@ -128,7 +129,10 @@ await app.listen({ port: Number(PORT) });
 console.log(`Listening on http://localhost:${PORT}`);
 
 /** Replies to the requests under way and closes the connection to Redis. Then the process ends by itself. */
-const stop = () => app.close(() => void redis.close());
+function stop() {
+  app.close(() => void redis.close());
+  setTimeout(() => app.server.closeAllConnections(), STOP_LIMIT_MS).unref();
+}
 process.once("SIGTERM", stop).once("SIGINT", stop);
 
 type Form = Record<string, unknown>;

@@ -29,6 +29,7 @@ const allowedOrigins = ALLOWED_ORIGINS?.split(",") ?? [];
 isCrossSite({}, { allowedOrigins }); // throws now if one of them is malformed
 
 const MAX_BODY_BYTES = 100 * 1024;
+const STOP_LIMIT_MS = 3000; // a browser may hold a connection open on which it has sent nothing, or half a request
 const EXPIRED = "Session expired. Load the page again, or leave the cookie out.";
 
 const app = new Hono();
@@ -120,6 +121,7 @@ const server = serve({ fetch: app.fetch, port: Number(PORT) }, () => {
 function stop() {
   server.close(() => void redis.close());
   setInterval(() => server.closeIdleConnections(), 100).unref(); // close() closes only those that are idle already
+  setTimeout(() => server.closeAllConnections(), STOP_LIMIT_MS).unref();
 }
 process.once("SIGTERM", stop).once("SIGINT", stop);
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import http from "node:http";
+import { connect } from "node:net";
 import { after, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Browser, type Reply } from "../browser.ts";
@@ -334,6 +335,9 @@ for (const framework of ["express", "fastify", "hono"]) {
       test(`${signal} ends it after the reply to the request under way`, async (t) => {
         const example = await spawn(t);
         const ownUrl = await example.listening();
+        const silent = connect(Number(new URL(ownUrl).port), "127.0.0.1"); // as a browser opens some in advance
+        t.after(() => silent.destroy());
+        await once(silent, "connect");
         const headers = { expect: "100-continue", "content-type": "application/x-www-form-urlencoded" };
         const login = http.request(`${ownUrl}/login`, { method: "POST", headers });
         login.flushHeaders();
