@@ -307,8 +307,10 @@ class OwnSessions extends RedisSessionStore<typeof FIELDS> implements Sessions {
   async read(digest: string, limit: TimeLimit): Promise<OwnSession | null> {
     const fields = await this.steps.read(this.keyOf(digest), "peek", limit);
     const data = parse(fields?.data);
-    const cookie = parse(fields?.cookie ?? "null") as Cookie;
-    if (!fields || !isObject(data) || cookie === undefined || this.lifetimeMs(cookie) <= 0) return null;
+    const value = parse(fields?.cookie ?? "null");
+    if (!fields || !isObject(data) || !(value === null || isObject(value))) return null;
+    const cookie = value as Cookie;
+    if (this.lifetimeMs(cookie) <= 0) return null;
     const sessionData = { ...data, ...(cookie && { cookie }) } as SessionData;
     return { id: parse(fields.id) as string | undefined, sessionData, copiedFrom: fields.copied_from };
   }
@@ -344,7 +346,8 @@ class OwnSessions extends RedisSessionStore<typeof FIELDS> implements Sessions {
    */
   copy(id: string, old: OldSession, replaced: string | undefined, limit: TimeLimit): Promise<unknown> {
     const { cookie, ...data } = old.sessionData;
-    const lifetimeMs = old.millisecondsLeft ?? (Number(cookie.originalMaxAge) || this.#ttl * 1000);
+    const maxAge = Math.ceil(Number(cookie.originalMaxAge)); // another program may have written anything
+    const lifetimeMs = old.millisecondsLeft ?? (maxAge > 0 ? maxAge : this.#ttl * 1000);
     // connect-redis does not write the cookie when it extends a session, so its expiry may be in the past.
     const newCookie = { ...(cookie as object), ...(cookie.expires && { expires: new Date(Date.now() + lifetimeMs) }) };
     const fields = { ...toFields(data, newCookie), ...this.#idField(id), copied_from: old.digest };

@@ -156,6 +156,12 @@ describe("step 2, when connect-redis is gone:", () => {
     assert.ok(ttl > 0 && ttl <= 60, String(ttl));
     assert.equal(countOf(await takingOver().get("a")), 1);
     assert.deepEqual(await oldKeys(), []);
+    for (const originalMaxAge of [60_000.5, -1, 1e300, "soon", {}]) {
+      const id = JSON.stringify(originalMaxAge);
+      await redis.set(oldKey(id), JSON.stringify(sessionWith(3, { originalMaxAge })));
+      await takingOver().get(id);
+      for (const key of [...(await newKeys()), ...(await oldKeys())]) assert.ok((await redis.pTTL(key)) > 0, id);
+    }
   });
 
   test("all that a session holds is taken over, and nothing of it is an ID with hashIds", async () => {
