@@ -132,12 +132,16 @@ export interface SessionOperations<Data extends object, Session extends object, 
   deleteSession(id: string | undefined): Promise<boolean>;
 }
 
-/** The session of one request. */
+/**
+ * The session of one request. What may change its cookie happens one after the other, in the order of the calls: otherwise
+ * two writes at the same time would create two sessions, and what one of them wrote would be lost.
+ */
 export class RequestSession<Data extends object, Session extends object, CreateOptions extends object> {
   readonly #store: SessionOperations<Data, Session, CreateOptions>;
   readonly #cookie: SessionCookie;
   readonly #jar: CookieJar;
   #id: string | undefined;
+  #underWay: Promise<void> | undefined;
 
   constructor(store: SessionOperations<Data, Session, CreateOptions>, cookie: SessionCookie, jar: CookieJar) {
     this.#store = store;
@@ -164,10 +168,13 @@ export class RequestSession<Data extends object, Session extends object, CreateO
     refreshTtl = true,
     clearIfGone = false,
   }: { refreshTtl?: boolean; clearIfGone?: boolean } = {}): Promise<Session | null> {
-    if (this.#id === undefined) return null;
-    const session = await this.#store.getSession(this.#id, { refreshTtl });
-    if (session === null && clearIfGone) await this.#clearCookie();
-    return session;
+    if (!clearIfGone) return this.#id === undefined ? null : this.#store.getSession(this.#id, { refreshTtl });
+    return this.#inTurn(async () => {
+      if (this.#id === undefined) return null;
+      const session = await this.#store.getSession(this.#id, { refreshTtl });
+      if (session === null) await this.#clearCookie();
+      return session;
+    });
   }
 
   /**
@@ -180,11 +187,13 @@ export class RequestSession<Data extends object, Session extends object, CreateO
    * replace it. Default: `true`.
    */
   async write(data: Data, { create = true }: { create?: boolean } = {}): Promise<boolean> {
-    if (this.#id !== undefined) return this.#store.updateSession(this.#id, data);
-    if (!create) return false;
-    const id = await this.#store.createSession(data);
-    await this.#orDelete(id, () => this.#setCookie(id));
-    return true;
+    return this.#inTurn(async () => {
+      if (this.#id !== undefined) return this.#store.updateSession(this.#id, data);
+      if (!create) return false;
+      const id = await this.#store.createSession(data);
+      await this.#orDelete(id, () => this.#setCookie(id));
+      return true;
+    });
   }
 
   /**
@@ -197,11 +206,13 @@ export class RequestSession<Data extends object, Session extends object, CreateO
    * Redis fails, the cookie stays as it was.
    */
   async logIn(data: Data, options?: CreateOptions & { keep?: readonly (keyof Data & string)[] }): Promise<void> {
-    const kept = await this.#pick(options?.keep ?? []);
-    const id = await this.#store.createSession({ ...kept, ...data }, options);
-    await this.#orDelete(id, async () => {
-      await this.#store.deleteSession(this.#id);
-      await this.#setCookie(id);
+    await this.#inTurn(async () => {
+      const kept = await this.#pick(options?.keep ?? []);
+      const id = await this.#store.createSession({ ...kept, ...data }, options);
+      await this.#orDelete(id, async () => {
+        await this.#store.deleteSession(this.#id);
+        await this.#setCookie(id);
+      });
     });
   }
 
@@ -210,16 +221,29 @@ export class RequestSession<Data extends object, Session extends object, CreateO
    * log-in needs no rotation. `false` if there is no session, or if it ended meanwhile. The cookie is left alone then.
    */
   async rotate(data?: Data): Promise<boolean> {
-    const id = await this.#store.rotateSession(this.#id, data);
-    if (id === null) return false;
-    await this.#orDelete(id, () => this.#setCookie(id));
-    return true;
+    return this.#inTurn(async () => {
+      const id = await this.#store.rotateSession(this.#id, data);
+      if (id === null) return false;
+      await this.#orDelete(id, () => this.#setCookie(id));
+      return true;
+    });
   }
 
   /** Deletes the session and clears the cookie. Logging out twice is not an error. */
   async logOut(): Promise<void> {
-    await this.#store.deleteSession(this.#id);
-    await this.#clearCookie();
+    await this.#inTurn(async () => {
+      await this.#store.deleteSession(this.#id);
+      await this.#clearCookie();
+    });
+  }
+
+  /** Begins at once if nothing is under way. */
+  async #inTurn<Result>(operation: () => Promise<Result>): Promise<Result> {
+    while (this.#underWay !== undefined) await this.#underWay;
+    const result = operation();
+    const end = () => (this.#underWay = undefined);
+    this.#underWay = result.then(end, end);
+    return result;
   }
 
   async #pick(names: readonly string[]): Promise<Partial<Data>> {

@@ -125,6 +125,31 @@ describe("the session of a request", () => {
     assert.equal((await store.getSession(browser.id))?.cart_items, 1);
   });
 
+  test("changes at the same time happen in the order in which they were begun", async () => {
+    const browser = new TestBrowser();
+    const { setCookies } = await exchange(browser, (session) =>
+      Promise.all([session.write({ cart_items: 1 }), session.write({ username: "andrew" })]),
+    );
+    assert.equal(setCookies.length, 1);
+    const written = await store.getSession(browser.id);
+    assert.deepEqual([written?.cart_items, written?.username], [1, "andrew"]);
+
+    const { result } = await exchange(browser, (session) =>
+      Promise.all([session.rotate(), session.write({ cart_items: 2 })]),
+    );
+    assert.deepEqual(result, [true, true]);
+    assert.equal((await store.getSession(browser.id))?.cart_items, 2);
+
+    let id: string | undefined;
+    await exchange(browser, async (session) => {
+      const logIn = session.logIn({ username: "ada" }).then(() => (id = session.id));
+      await Promise.all([logIn, session.logOut()]);
+    });
+    assert.deepEqual([browser.id, await store.getSession(id)], [undefined, null]);
+    await exchange(browser, (session) => Promise.allSettled([session.logOut(), session.logIn({ username: "ada" })]));
+    assert.equal((await store.getSession(browser.id))?.username, "ada");
+  });
+
   test("a page load with a live session does not change the cookie", async () => {
     const browser = new TestBrowser();
     await exchange(browser, (session) => session.write({ cart_items: 1 }));
