@@ -486,6 +486,7 @@ end
 return fields or result
 `);
 
+/** By name, the reserved fields included. The name is also a value: see `decode`. */
 type DeclaredFields = Map<string, { name: string; type: FieldType }>;
 
 /** Turns data into fields as Redis holds them, and back. */
