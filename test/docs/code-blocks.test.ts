@@ -57,7 +57,7 @@ function isSnippet(page: string, code: string): boolean {
 
 /** For frameworks that are not installed here. They were tried by hand: the page says with which versions. */
 function isRecipe(page: string, code: string): boolean {
-  return page === "docs/frameworks.md" && !code.startsWith("import ");
+  return page === "docs/frameworks.md" && !code.startsWith("import { connectRedis }");
 }
 
 /** The port of what a program connects to: one Redis, a node of a cluster, or a Sentinel. */
