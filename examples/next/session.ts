@@ -1,4 +1,7 @@
-/** The session of a request in Next. Copy it with the files that it imports, and change these three paths. */
+/**
+ * The session of a request in Next. Copy it with the files that it imports, and change these three paths; or install the
+ * package, and import from "redis-session-store/redis-connection" and so on.
+ */
 import { cookies } from "next/headers";
 import { connectRedis } from "../../redis-connection/index.ts";
 import { RequestSession, SessionCookie } from "../../session-cookie.ts";

@@ -3,7 +3,7 @@
 import { parse as parseUserAgent } from "bowser";
 import { headers } from "next/headers";
 import { redirect } from "next/navigation";
-import { getSession, getStore } from "../session.ts";
+import { getSession, getStore } from "../session";
 
 // These actions need no cross-site check: Next refuses one that another site sends, by comparing `Origin` with `Host`.
 

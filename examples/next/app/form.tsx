@@ -1,7 +1,7 @@
 "use client";
 
 import { type ReactNode, useActionState } from "react";
-import type { ActionResult } from "./actions.ts";
+import type { ActionResult } from "./actions";
 
 interface FormProps {
   action: (previous: ActionResult, form: FormData) => Promise<ActionResult>;

@@ -1,7 +1,7 @@
 "use client";
 
 import { useEffect, useState } from "react";
-import type { getSession } from "../session.ts";
+import type { getSession } from "../session";
 
 type Session = NonNullable<Awaited<ReturnType<Awaited<ReturnType<typeof getSession>>["read"]>>>;
 

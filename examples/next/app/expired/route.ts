@@ -1,5 +1,5 @@
 import { redirect } from "next/navigation";
-import { getSession } from "../../session.ts";
+import { getSession } from "../../session";
 
 /**
  * Clears the cookie of a session that is gone, which a component cannot do. The browser loads this with the cookie that it
