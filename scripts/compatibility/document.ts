@@ -7,7 +7,7 @@ export type Cells = Record<"name" | "operations" | "races" | "lost" | "down" | "
 
 const DOCUMENT = new URL("../../docs/compatibility.md", import.meta.url);
 
-/** Servers that people use. What was not there is in the table, too. */
+/** Servers that people use. The page also names those that were not there. */
 const SERVERS = ["Redis 7.0", "Redis 7.2", "Redis 7.4", "Redis 8.0", "Redis 8.2", "Valkey 8", "Valkey 9", "Redict 7"];
 const MORE_SERVERS = ["KeyDB", "Dragonfly", "Garnet", "Kvrocks"];
 
@@ -16,7 +16,9 @@ export function writeDocument(results: Record<string, Cells[]>, server: string):
   const servers = results["servers"] ?? [];
   const missing = [...SERVERS, ...MORE_SERVERS].filter((name) => !servers.some((cells) => cells.name.startsWith(name)));
   const tables: Record<string, string> = {
-    servers: tableOf("server", [...servers, ...missing.map((name) => notTried(name))]),
+    servers: [tableOf("server", servers), ...(missing.length > 0 ? [`Not tried: ${missing.join(", ")}.`] : [])].join(
+      "\n\n",
+    ),
     clients: tableOf("client", results["clients"]!),
     defaults: tableOf("client with its defaults", results["defaults"]!),
     runtimes: tableOf("runtime", results["runtimes"]!),
@@ -44,10 +46,6 @@ function tableOf(what: string, rows: Cells[]): string {
       "what must be set": needs,
     })),
   );
-}
-
-function notTried(name: string): Cells {
-  return { name, operations: "not tried", races: "", lost: "", down: "", silence: "", needs: "" };
 }
 
 /** The code that was measured, once for all clients that it is for. */

@@ -16,6 +16,7 @@ export interface Row {
 }
 
 const installed = (path: string) => fileURLToPath(new URL(`node_modules/${path}`, import.meta.url));
+const ofExample = (path: string) => fileURLToPath(new URL(`../../examples/${path}`, import.meta.url));
 const ofProject = (path: string) => fileURLToPath(new URL(`../../node_modules/${path}`, import.meta.url));
 
 function versionIn(folder: string): string {
@@ -93,10 +94,13 @@ export const runtimes: Row[] = [
   },
 ];
 
-export const frameworks: Row[] = ["express", "fastify", "hono"].map((name) => ({
-  name: `${name} ${versionIn(ofProject(name))}`,
-  adapter: name,
-  needs: NOTHING,
-}));
+export const frameworks: Row[] = [
+  ...["express", "fastify", "hono"].map((name) => ({
+    name: `${name} ${versionIn(ofProject(name))}`,
+    adapter: name,
+    needs: NOTHING,
+  })),
+  { name: `next ${versionIn(ofExample("next/node_modules/next"))}`, adapter: "next", needs: NOTHING },
+];
 
 export const aServer = (name: string): Row => ({ name, adapter: CONNECTION, needs: NOTHING });

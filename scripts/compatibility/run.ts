@@ -7,7 +7,7 @@
  *
  * All but the servers comes from npm, at the versions of package-lock.json.
  */
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, execSync, spawn } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -70,6 +70,9 @@ async function main(): Promise<void> {
     const chosen = entries.filter(({ row }) => values.only === undefined || row.name.includes(values.only));
     for (const [index, { row, program }] of chosen.entries()) waiting.push({ group, index, row, program });
   }
+  // It cannot run before it is built.
+  if (waiting.some(({ row }) => row.adapter === "next"))
+    execSync("npm run --silent build", { cwd: join(root, "examples/next") });
   const work = async () => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       const { group, index, row, program } = next;
@@ -179,7 +182,7 @@ async function measure(row: Row, program: string, isApplication: boolean): Promi
     const url = `redis://127.0.0.1:${proxyPort}`;
     const out = (file: string) => join(build, "out", `${file}.js`);
     subject = isApplication
-      ? await openApplication(`examples/${row.adapter}.ts`, await reservedPort(), url)
+      ? await openApplication(row.adapter, await reservedPort(), url)
       : await openStore([...(row.runtime ?? [process.execPath]), out("probe"), out(fileOf(row)), url]);
     cells.operations = await subject.operations();
     if (cells.operations !== "yes") return cells;

@@ -2,8 +2,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import { Browser } from "../../test/browser.ts";
+import { Browser, type RequestOptions } from "../../test/browser.ts";
 import { killAtExit } from "../../test/child-process.ts";
+import { NextBrowser, readPage } from "../../test/scale/next-browser.ts";
 
 const RACES = 300;
 const START_LIMIT_MS = 60_000;
@@ -67,46 +68,91 @@ export async function openStore(command: string[]): Promise<Subject> {
   };
 }
 
+type Action = "cart" | "login" | "logout" | "sessions/end-others";
+
+/** An example over HTTP. */
+interface Application {
+  newBrowser: (sessionId?: string) => Browser;
+  /** Resolves to the status, 200 if it was done and 503 if the user is told that it failed. */
+  perform: (browser: Browser, action: Action) => Promise<number>;
+  isLoggedIn: (browser: Browser) => Promise<boolean>;
+}
+
+const USER = { username: "andrew", password: "secret" };
+
+function ofRoutes(url: string): Application {
+  return {
+    newBrowser: (sessionId) => new Browser(url, sessionId),
+    perform: async (browser, action) => (await browser.post(`/${action}`, action === "login" ? USER : {})).status,
+    isLoggedIn: async (browser) => (await browser.get("/account")).status === 200,
+  };
+}
+
+/** Next has a page of forms. What a form sends is the same for each session, so they are filled in once. */
+async function ofForms(url: string): Promise<Application> {
+  const filler = new NextBrowser(url);
+  const forms: Partial<Record<Action, RequestOptions>> = {};
+  forms.cart = await filler.fillIn("Add an item");
+  forms.login = await filler.fillIn("Log in", USER);
+  await filler.send("/", forms.login);
+  forms["sessions/end-others"] = await filler.fillIn("End all other sessions");
+  forms.logout = await filler.fillIn("Log out");
+  await filler.send("/", forms.logout);
+  return {
+    newBrowser(sessionId) {
+      const browser = new NextBrowser(url);
+      if (sessionId !== undefined) browser.cookies.set("__Host-sid", sessionId);
+      return browser;
+    },
+    async perform(browser, action) {
+      const { status, text } = await browser.send("/", forms[action]);
+      if (status === 303) return 200; // to the page that shows what was done
+      return status === 500 || text.includes("Try again shortly.") ? 503 : status;
+    },
+    isLoggedIn: async (browser) => readPage(await browser.get("/")).username !== undefined,
+  };
+}
+
 /** One of the examples. */
-export async function openApplication(file: string, port: number, redisUrl: string): Promise<Subject> {
+export async function openApplication(name: string, port: number, redisUrl: string): Promise<Subject> {
+  const isNext = name === "next";
   const environment = { PORT: String(port), REDIS_URL: redisUrl };
-  const child = await start([process.execPath, "--import", "tsx", file], environment, /^Listening/m);
+  const next = ["examples/next/node_modules/next/dist/bin/next", "start", "examples/next", "--hostname", "127.0.0.1"];
+  const args = isNext ? next : ["--import", "tsx", `examples/${name}.ts`];
+  const child = await start([process.execPath, ...args], environment, isNext ? /Ready in/ : /^Listening/m);
   const url = `http://127.0.0.1:${port}`;
+  const { newBrowser, perform, isLoggedIn } = isNext ? await ofForms(url) : ofRoutes(url);
   const logIn = async () => {
-    const browser = new Browser(url);
-    const { status } = await browser.post("/login", { username: "andrew", password: "secret" });
-    return status === 200 ? browser : undefined;
+    const browser = newBrowser();
+    await perform(browser, "login");
+    return browser;
   };
   const increment = async (id: string) => {
-    const { status } = await new Browser(url, id).post("/cart");
+    const status = await perform(newBrowser(id), "cart");
     return status === 503 ? "failed" : status;
   };
   return {
     async operations() {
-      const browser = (await logIn()) ?? new Browser(url);
-      const { status, text } = await browser.get("/account");
-      const other = await logIn();
-      const ended = await browser.post("/sessions/end-others");
-      const { status: ofOther } = await (other ?? browser).get("/account");
-      await browser.post("/logout");
-      const { status: afterLogOut } = await browser.get("/account");
-      const seen = [status, JSON.parse(text).page_views, ended.status, ofOther, afterLogOut].join();
-      return seen === "200,1,200,401,401" ? "yes" : `no: ${seen}`;
+      const [browser, other] = [await logIn(), await logIn()];
+      const before = await isLoggedIn(browser);
+      const ended = await perform(browser, "sessions/end-others");
+      const [kept, ofOther] = [await isLoggedIn(browser), await isLoggedIn(other)];
+      await perform(browser, "logout");
+      const seen = [before, ended, kept, ofOther, await isLoggedIn(browser)].join();
+      return seen === "true,200,true,false,false" ? "yes" : `no: ${seen}`;
     },
     async races() {
       let revived = 0;
       for (let round = 0; round < RACES; round++) {
-        const browser = (await logIn())!;
+        const browser = await logIn();
         const id = browser.sessionId;
-        const requests = [increment(id), browser.post("/logout"), increment(id)];
-        await Promise.all(round % 2 === 0 ? requests : requests.toReversed());
-        if ((await new Browser(url, id).get("/account")).status === 200) revived += 1;
+        const requests = [() => increment(id), () => perform(browser, "logout"), () => increment(id)];
+        await Promise.all((round % 2 === 0 ? requests : requests.toReversed()).map((send) => send()));
+        if (await isLoggedIn(newBrowser(id))) revived += 1;
       }
       return revived;
     },
-    async create() {
-      return (await logIn())?.sessionId ?? "";
-    },
+    create: async () => (await logIn()).sessionId,
     increment,
     field: "cart_items",
     end: () => void child.kill("SIGKILL"),
