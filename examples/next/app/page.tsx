@@ -3,9 +3,6 @@ import { addToCart, endOtherSessions, logIn, logOut } from "./actions";
 import { Form } from "./form";
 import { SessionView } from "./session-view";
 
-/** With `cacheComponents`, this lets the whole page wait for the session. Without it, it is not needed. */
-export const instant = false;
-
 /** A server component: it reads the session, which resets the idle timeout. */
 export default async function Page() {
   const request = await getSession();
