@@ -1,5 +1,5 @@
 import type { LoggedCommand } from "./command-log.ts";
-import { type ScriptStep, stepsOf } from "./lua-steps.ts";
+import { type ScriptStep, stepsOf } from "./script-steps.ts";
 
 /** A request's Redis commands. */
 export interface RequestCost {

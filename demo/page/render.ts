@@ -3,7 +3,7 @@ import { hostname } from "node:os";
 import ejs from "ejs";
 import { type Asset, viewPath } from "./assets.ts";
 import { createRaceView } from "./race-view.ts";
-import { createScriptView } from "../explain/lua-page.ts";
+import { createScriptView } from "../explain/script-view.ts";
 import { DEFAULT_ROUNDS } from "../race-lab/race-lab.ts";
 import { createSessionView, LOG_IN_TTL, type PageSettings, type PageState } from "./session-view.ts";
 

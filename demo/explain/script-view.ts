@@ -1,5 +1,5 @@
 import { SESSION_SCRIPT } from "../../session-store.ts";
-import { isOperation, OPERATIONS, type ScriptStep, stepsOf } from "./lua-steps.ts";
+import { isOperation, OPERATIONS, type ScriptStep, stepsOf } from "./script-steps.ts";
 
 /** The values of `views/lua.ejs`. */
 export interface ScriptView {
