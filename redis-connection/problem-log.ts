@@ -18,9 +18,10 @@ export class ProblemLog {
   #isUnavailable = false;
   #isRefusing = false;
   #lastProblemAt = 0;
-  #refusal: Refusal | undefined;
-  #lastRefusalAt = Number.NEGATIVE_INFINITY;
-  #lastRefusalCode = "";
+  /** By code, until Redis accepts the command. */
+  readonly #refusals = new Map<string, Refusal>();
+  /** When a refusal with this code was logged. */
+  readonly #refusalTimes = new Map<string, number>();
 
   constructor(write: (line: string) => void) {
     this.#write = write;
@@ -46,25 +47,25 @@ export class ProblemLog {
   /** Reports that Redis refused one command, although the checks found no problem. */
   refused(refusal: Refusal): void {
     const { code, reason } = refusal;
-    const age = performance.now() - this.#lastRefusalAt;
-    if (this.#isUnavailable || code === this.#refusal?.code) return;
-    if (code === this.#lastRefusalCode && age < REDIS_TIME_LIMITS.repeatRefusalMs) return;
-    this.#refusal = refusal;
-    this.#lastRefusalCode = code;
-    this.#lastRefusalAt = performance.now();
+    const age = performance.now() - (this.#refusalTimes.get(code) ?? Number.NEGATIVE_INFINITY);
+    if (this.#isUnavailable || this.#refusals.has(code) || age < REDIS_TIME_LIMITS.repeatRefusalMs) return;
+    this.#refusals.set(code, refusal);
+    this.#refusalTimes.set(code, performance.now());
     this.#write(`Redis refuses a command: ${reason}`);
   }
 
   /** Whether `accepted` must be called. */
   get isRefused(): boolean {
-    return this.#refusal !== undefined;
+    return this.#refusals.size > 0;
   }
 
   /** Reports that Redis accepted a command. */
   accepted(operation: string | undefined): void {
-    // MOVED: the server has only some of the keys, so a command with another key may still be accepted.
-    if (!this.#refusal || operation !== this.#refusal.operation || this.#refusal.code === "MOVED") return;
-    this.#refusal = undefined;
-    this.#write("Redis accepts the command again");
+    for (const [code, refusal] of this.#refusals) {
+      // MOVED: the server has only some of the keys, so a command with another key may still be accepted.
+      if (operation !== refusal.operation || code === "MOVED") continue;
+      this.#refusals.delete(code);
+      this.#write("Redis accepts the command again");
+    }
   }
 }

@@ -108,20 +108,25 @@ test("a node of a cluster that is taken for a single server is logged once, and 
   assert.match(log.join("\n"), /^Redis refuses a command: MOVED \d+ 127\.0\.0\.1:\d+$/);
 });
 
-test("READONLY of a server that is no replica replaces no connection, and is logged once", async (t) => {
+test("READONLY of a server that is no replica replaces no connection, and is logged once, as is another refusal at the same time", async (t) => {
   const { port, send } = await spawnRedis(t);
   const { redis, log } = await open(t, { port });
   const connections = async () =>
     Number(/total_connections_received:(\d+)/.exec(String(await send("INFO", "stats")))?.[1]);
-  const refuse = () => redis.eval('return redis.error_reply("READONLY of a script")', { keys: [], arguments: [] });
+  const refuse = (code: string) => () =>
+    redis.eval(`return redis.error_reply("${code} of a script")`, { keys: [], arguments: [] });
   const before = await connections();
   for (let times = 0; times < 4; times++) {
-    await assert.rejects(refuse, /READONLY/);
+    for (const code of ["READONLY", "NOPERM"]) {
+      await assert.rejects(refuse(code), { message: `${code} of a script` });
+      await someChecks();
+    }
     await redis.eval("return 1", { keys: [], arguments: ["another"] });
     await someChecks();
   }
   assert.equal(await connections(), before + 1); // the one that asks
-  assert.deepEqual(log, ["Redis refuses a command: READONLY of a script"]);
+  const expected = ["READONLY", "NOPERM"].map((code) => `Redis refuses a command: ${code} of a script`);
+  assert.deepEqual(log, expected);
 });
 
 test("what is wrong with the data is no refusal", async (t) => {
