@@ -346,12 +346,8 @@ class OwnSessions extends RedisSessionStore<typeof FIELDS> implements Sessions {
    */
   copy(id: string, old: OldSession, replaced: string | undefined, limit: TimeLimit): Promise<unknown> {
     const { cookie, ...data } = old.sessionData;
-    const maxAge = Math.ceil(Number(cookie.originalMaxAge)); // another program may have written anything
-    const lifetimeMs = old.millisecondsLeft ?? (maxAge > 0 ? maxAge : this.#ttl * 1000);
-    // connect-redis does not write the cookie when it extends a session, so its expiry may be in the past.
-    const newCookie = { ...(cookie as object), ...(cookie.expires && { expires: new Date(Date.now() + lifetimeMs) }) };
-    const fields = { ...toFields(data, newCookie), ...this.#idField(id), copied_from: old.digest };
-    return this.#write("copy", id, Object.entries(fields), lifetimeMs, limit, replaced);
+    const fields = { ...toFields(data, cookie), ...this.#idField(id), copied_from: old.digest };
+    return this.#write("copy", id, Object.entries(fields), old.lifetimeMs, limit, replaced);
   }
 
   /** Returns `false` if there is no such copy. */
@@ -394,8 +390,7 @@ class OwnSessions extends RedisSessionStore<typeof FIELDS> implements Sessions {
 
 interface OldSession {
   sessionData: SessionData;
-  /** `undefined` if its key has no expiry. */
-  millisecondsLeft: number | undefined;
+  lifetimeMs: number;
   digest: string;
 }
 
@@ -438,12 +433,13 @@ class ConnectRedisKeys {
     if (reply === null) return null;
     const sessionData = parse(String(reply[0]));
     if (!isObject(sessionData) || !isObject(sessionData["cookie"])) return null;
-    const milliseconds = Number(reply[1]);
-    return {
-      sessionData: sessionData as unknown as SessionData,
-      millisecondsLeft: milliseconds < 0 ? undefined : milliseconds,
-      digest: String(reply[2]),
-    };
+    const { cookie, ...data } = sessionData as unknown as SessionData;
+    const left = Number(reply[1]); // negative: the key has no expiry
+    const maxAge = Math.ceil(Number(cookie.originalMaxAge)); // another program may have written anything
+    const lifetimeMs = left >= 0 ? left : maxAge > 0 ? maxAge : this.#own.lifetimeMs(null);
+    // connect-redis does not write the cookie when it extends a session, so its expiry may be in the past.
+    if (cookie.expires) cookie.expires = new Date(Date.now() + lifetimeMs);
+    return { sessionData: { ...data, cookie }, lifetimeMs, digest: String(reply[2]) };
   }
 
   /** Returns `false` if there is no such session. */
