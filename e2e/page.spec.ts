@@ -98,10 +98,9 @@ test.describe("every state of the page", () => {
       if (state !== "the script") expect(await wordsInView(page)).toBeLessThanOrEqual(MAX_WORDS);
       await expectNoViolation(page);
       await page.emulateMedia({ colorScheme: "dark" });
-      await expectNoViolation(page, (axe) => axe.withRules("color-contrast"));
       await page.setViewportSize({ width: 320, height: 640 });
       expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
-      await expectNoViolation(page, (axe) => axe.disableRules("color-contrast"));
+      await expectNoViolation(page);
       redis.resume();
     });
   }
@@ -193,6 +192,28 @@ test.describe("on a phone", () => {
     await page.getByRole("button", { name: "Count a page view" }).click();
     await expect(field(page, "page_views")).toHaveText("2");
     await expect(page.getByText("no script on a page can read it")).toBeVisible();
+  });
+});
+
+test.describe("under a finger", () => {
+  test.use({ viewport: { width: 390, height: 800 }, hasTouch: true, isMobile: true });
+
+  test("every control is 44 pixels high, and a mark of the timeline is reached from as far", async ({
+    page,
+    start,
+  }) => {
+    await start(page);
+    await page.getByRole("button", { name: "Count a page view" }).tap();
+    await expect(field(page, "page_views")).toHaveText("2");
+    for (const closed of ["other", "POST /increment, then GET /", "The cookie's attributes"]) {
+      await page.getByText(closed, { exact: true }).tap();
+    }
+    for (const control of await page.locator("a, button, summary, input:not([type='checkbox']), label.reads").all()) {
+      if (await control.isVisible()) expect.soft((await control.boundingBox())!.height).toBeGreaterThanOrEqual(44);
+    }
+    const { x, y } = (await marks(page).first().locator("path").boundingBox())!;
+    await page.touchscreen.tap(x - 18, y + 8); // 8 is half the height of the mark
+    await expect(page.locator("#timeline .reading")).toHaveText(/^POST \/login: /);
   });
 });
 
@@ -457,10 +478,10 @@ test.describe("whatever the clock of the browser says", () => {
   });
 });
 
-async function expectNoViolation(page: Page, narrow = (axe: AxeBuilder) => axe): Promise<void> {
+async function expectNoViolation(page: Page): Promise<void> {
   const axe = new AxeBuilder({ page }).options({ resultTypes: ["violations"], selectors: false });
   // Else each analysis opens a page, to collect what it found in frames of other sites.
-  const { violations } = await narrow(axe).setLegacyMode().analyze();
+  const { violations } = await axe.setLegacyMode().analyze();
   expect(violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])).toEqual([]);
 }
 

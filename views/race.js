@@ -55,7 +55,8 @@ async function take(step) {
     taken = step === "start" ? step : `${taken} ${step}`;
     if (step === "read" && !reply.plain.found) taken = "start logout read"; // or it has expired
     showButtons();
-    if (step === "start") reveal(".stepper"); // only then: the next button stays under the mouse
+    const isDone = HINTS[taken]?.startsWith("Done");
+    if (step === "start" || isDone) reveal(".stepper"); // only then: the next button stays under the mouse
   } catch (error) {
     showButtons(error instanceof Error ? error.message : "The server does not answer.");
   }
