@@ -29,8 +29,8 @@ function openSessions(options: Partial<UserSessionsOptions> = {}) {
   const indexKey = `${prefix}user:${createHash("sha256").update("andrew").digest("base64url")}`;
   return { sessions, prefix, indexKey, load, logIn, addStaleEntries, addSessions };
 
-  function logIn(name = "") {
-    return sessions.createSession({ name }, { user: "andrew" });
+  function logIn(name = "", absoluteTtl?: number) {
+    return sessions.createSession({ name }, { user: "andrew", absoluteTtl });
   }
 
   /** Entries of sessions that ended by the idle timeout. */
@@ -67,7 +67,8 @@ describe("a user with many entries of sessions that are gone", () => {
 
   test("gets a limited list, though those with the latest deadlines are gone", async () => {
     const { sessions, logIn, addStaleEntries } = openSessions();
-    const ids = [await logIn(), await logIn(), await logIn()];
+    const ids: string[] = [];
+    for (const absoluteTtl of [100, 200, 300]) ids.push(await logIn("", absoluteTtl));
     await addStaleEntries(1000);
     const list = await sessions.listSessions("andrew", { limit: 2 });
     assert.deepEqual(
