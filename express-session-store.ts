@@ -243,7 +243,8 @@ const WRITE_SCRIPT = defineScript(`${FIND_SESSION}
 local key, operation, call = KEYS[1], ARGV[3], redis.call
 if operation == "update" and not deadline then return false end
 if operation == "copy" and deadline and copied_from ~= ARGV[4] then return 0 end
-if not deadline then
+local time = tonumber(deadline)
+if not (time and time >= 1 and time <= 1e11 and time % 1 == 0) then -- another program may have written anything
   -- If the ACL denies PEXPIRE or PEXPIREAT, HSET would leave a key that never expires.
   if not (redis.acl_check_cmd("PEXPIRE", key, 1) and redis.acl_check_cmd("PEXPIREAT", key, 1, "LT")) then
     return redis.error_reply("NOPERM this user may not run PEXPIRE and PEXPIREAT")

@@ -230,6 +230,11 @@ describe("the store of express-session", () => {
     }
     const { set, touch, get, onlyKey } = openStore();
     await set("a", { cookie: COOKIE });
+    for (const text of ["text", "inf", "1e300"]) {
+      await redis.hSet(await onlyKey(), "session_deadline", text); // as another program may do
+      await set("a", { cookie: COOKIE });
+      assert.ok(Number(await redis.hGet(await onlyKey(), "session_deadline")) < Date.now(), text);
+    }
     await redis.hSet(await onlyKey(), "session_deadline", 1);
     await touch("a", { cookie: COOKIE });
     assert.equal(await get("a"), undefined);
