@@ -200,6 +200,7 @@ export class RequestSession<Data extends object, Session extends object, CreateO
    * Creates the session of a user, and deletes the one that the browser had, because an attacker may know its ID
    * (session fixation). `options` are those of `createSession` and `keep`: the fields to copy from the old session,
    * such as the cart of a visitor. No other field is copied, because another user may have used the browser before.
+   * `data` and these fields are one write, and must fit into the store's `maxWriteBytes`.
    *
    * It is not a rotation, which would keep all fields and the old timeouts. It reads the old session, creates the new
    * one, and deletes the old one. If another request writes to the old session in the meantime, that write is lost. If
