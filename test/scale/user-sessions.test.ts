@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
+import { createCluster } from "redis";
 import { connectRedis } from "../../redis-connection/index.ts";
 import { RedisUnavailableError } from "../../session-store.ts";
 import { UserSessions } from "../../user-sessions.ts";
 import { type ClusterNode, spawnCluster } from "../redis-cluster.ts";
+import { NO_HURRY } from "../store-under-test.ts";
 import { until } from "../wait.ts";
 
 const RECOVERY_LIMIT_MS = 30_000;
@@ -13,6 +15,7 @@ const INDEX_KEY = `session:user:${createHash("sha256").update(USER).digest("base
 
 const sessionKeysIn = async (node: ClusterNode) =>
   ((await node.send("KEYS", "session:*")) as string[]).filter((key) => key !== INDEX_KEY);
+const logIn = (store: UserSessions) => store.createSession({}, { user: USER });
 const hasIndex = async (node: ClusterNode) => ((await node.send("KEYS", INDEX_KEY)) as string[]).length === 1;
 
 test("ending all sessions while a master hangs", { timeout: 300_000 }, async (t) => {
@@ -23,7 +26,7 @@ test("ending all sessions while a master hangs", { timeout: 300_000 }, async (t)
   );
   t.after(() => redis.close());
   const sessions = new UserSessions({ redis });
-  const ids = await Promise.all(Array.from({ length: 60 }, () => sessions.createSession({}, { user: USER })));
+  const ids = await Promise.all(Array.from({ length: 60 }, () => logIn(sessions)));
   const kept = ids[0]!;
   const masters = await cluster.masters();
   const holdIndex = await Promise.all(masters.map(hasIndex));
@@ -78,5 +81,47 @@ test("ending all sessions while a master hangs", { timeout: 300_000 }, async (t)
     const keys = await Promise.all((await cluster.masters()).map(sessionKeysIn));
     assert.deepEqual(keys.flat(), [keptKey]);
     assert.equal((await sessions.listSessions(USER)).length, 1);
+  });
+});
+
+test("a log-in while a master hangs", { timeout: 300_000 }, async (t) => {
+  const { nodes } = await spawnCluster(t, { replicas: 0 });
+  for (const { send } of nodes) await send("CONFIG", "SET", "cluster-require-full-coverage", "no");
+  // Unlike `connectRedis`, this does not notice that a node hangs.
+  const redis = createCluster({ rootNodes: nodes.map(({ port }) => ({ socket: { host: "127.0.0.1", port } })) });
+  await redis.connect();
+  t.after(() => redis.destroy());
+  const count = 30;
+  const sessions = new UserSessions({ redis });
+  const atLimit = new UserSessions({ redis, maxSessions: count });
+  const logIns = (store: UserSessions) => Promise.allSettled(Array.from({ length: count }, () => logIn(store)));
+  const ids = await Promise.all(Array.from({ length: count }, () => logIn(sessions)));
+  const isIndexThere = await Promise.all(nodes.map(hasIndex));
+  const hanging = nodes[isIndexThere.indexOf(false)]!;
+  assert.ok((await sessionKeysIn(hanging)).length > 0);
+  hanging.hang();
+
+  await t.test("at the limit is an error", async () => {
+    for (const attempt of await logIns(atLimit)) {
+      assert.ok(attempt.status === "rejected" && attempt.reason instanceof RedisUnavailableError);
+    }
+  });
+
+  await t.test("below the limit succeeds, if its own session is on another node", async () => {
+    for (const attempt of await logIns(sessions)) {
+      if (attempt.status === "fulfilled") ids.push(attempt.value);
+      else assert.ok(attempt.reason instanceof RedisUnavailableError);
+    }
+    assert.ok(ids.length > count);
+  });
+
+  await t.test("ends no session", async () => {
+    hanging.resume();
+    const list = await new UserSessions({ redis, ...NO_HURRY }).listSessions(USER);
+    const handles = new Set(list.map(({ handle }) => handle));
+    assert.deepEqual(
+      ids.filter((id) => !handles.has(sessions.handleOf(id))),
+      [],
+    );
   });
 });
