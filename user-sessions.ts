@@ -2,6 +2,11 @@
  * The sessions of a user: list them, end one, end all others, limit their number. One file, to be used with
  * `session-store.ts`.
  *
+ * In short: a user's sessions are entries of an index, and the session itself decides whether it exists. A log-in or a
+ * rotation adds an entry, creates the session and confirms the entry. To end sessions is to mark their entries, delete
+ * the sessions and remove the entries; a marked entry cannot be confirmed or rotated. Whoever reads the index peeks at
+ * the sessions. So whatever stops half-way, nobody has the ID of a session that is not in the index.
+ *
  * A session that names its user is a member of that user's index, a sorted set:
  *
  *     session:user:{SHA-256 digest of the user in base64url}
@@ -18,46 +23,51 @@
  * session. A live session that is not in the index could not be seen or ended. This must never happen to a session whose
  * ID somebody has. These rules prevent it. They also prevent that a log-in or a rotation fails for no reason:
  *
- * - **Add the entry, create the session, confirm the entry.** If the session were created before its entry, an "end all"
- *   in between would miss the session. An "end all" after the entry was added and before the session is created removes
- *   the entry and finds no session. So the entry is confirmed last: if it is marked or gone, the session is deleted, and
- *   nobody gets its ID.
- * - **Only an entry that was confirmed when it was read is removed because its session is gone.** Any other is of a
- *   session that may still be created. One that is not confirmed within a minute is marked: whatever a crash left of its
- *   session is then ended.
- * - **A marked session is not rotated.** "End all" marks all entries in one step. If a rotation has already added its new
- *   entry, that is marked too, and cannot be confirmed. If it has not, it is refused, because the old entry is marked. So
- *   no session gets away under a new ID while the old ones are being deleted.
- * - **Delete the session, then remove its entry.** If the process crashes or a node fails in between, the entry is still
- *   there, with its mark, and the next log-in, list or "end all" ends what is left.
+ * - **Add the entry, create the session, confirm the entry.** (`addsBeforeCreating`, `confirms`) If the session were
+ *   created before its entry, an "end all" in between would miss the session. An "end all" after the entry was added
+ *   and before the session is created removes the entry and finds no session. So the entry is confirmed last: if it
+ *   is marked or gone, the session is deleted, and nobody gets its ID.
+ * - **Only an entry that was confirmed when it was read is removed because its session is gone.**
+ *   (`sparesUnconfirmed`, `marksOverdue`) Any other is of a session that may still be created. One that is not
+ *   confirmed within a minute is marked: whatever a crash left of its session is then ended.
+ * - **A marked session is not rotated.** (`marks`) "End all" marks all entries in one step. If a rotation has already
+ *   added its new entry, that is marked too, and cannot be confirmed. If it has not, it is refused, because the old
+ *   entry is marked. So no session gets away under a new ID while the old ones are being deleted.
+ * - **Delete the session, then remove its entry.** (`deletesBeforeRemoving`) If the process crashes or a node fails
+ *   in between, the entry is still there, with its mark, and the next log-in, list or "end all" ends what is left.
  *
  * A list shows each session that exists until the list is complete, even if the session gets a new ID meanwhile:
  *
- * - **A list that finds a session gone reads the index again**, until it has peeked at everything in it, because the new
- *   entry of a rotation may have been added later. It reads entries that are not confirmed first, because they move when
- *   they are. If a rotation has added its entry and not yet created its session, the list peeks again a moment later.
- * - **While a rotation is under way, no entry is removed because its session is gone.** It may be the old entry of that
- *   rotation, and a list that reads page by page could miss both.
+ * - **A list that finds a session gone reads the index again** (`readsAgain`, `readsUnconfirmedFirst`,
+ *   `awaitsRotations`), until it has peeked at everything in it, because the new entry of a rotation may have been
+ *   added later. It reads entries that are not confirmed first, because they move when they are. If a rotation has
+ *   added its entry and not yet created its session, the list peeks again a moment later.
+ * - **While a rotation is under way, no entry is removed because its session is gone.** (`keepsWhileRotating`) It may
+ *   be the old entry of that rotation, and a list that reads page by page could miss both.
  *
- * With `maxSessions`, a log-in that exceeds the limit ends the sessions with the earliest deadlines when it confirms its
- * entry:
+ * With `maxSessions`, a log-in that exceeds the limit ends the sessions with the earliest deadlines when it confirms
+ * its entry:
  *
- * - **Choose in the step that confirms.** Two log-ins that chose before it would count the same sessions, and one that
- *   crashed before it would have ended a session for nothing.
- * - **Peek before you choose.** If an entry counted whose session is gone, a session would be ended for it. So those that
- *   would stay are peeked at: while the session is being created, or, if others have come in between, in one more round.
- * - **Only confirmed entries count.** The sessions of others may never be created, and a log-in must not end another that
- *   has just begun.
- * - **A log-in does not choose itself,** however early its deadline.
- * - **A rotation checks the limit, too,** because a log-in at the same time may have counted neither its old session nor its
- *   new one. It may choose itself: otherwise a session with a later deadline would have to go.
- * - **Mark what you chose.** The next log-in or list ends everything that is marked, whoever has marked it: a log-in may
- *   crash before it ends what it chose. An entry that was not confirmed within a minute is marked for the same reason.
+ * - **Choose in the step that confirms.** (`choosesWhenConfirming`) Two log-ins that chose before it would count the
+ *   same sessions, and one that crashed before it would have ended a session for nothing.
+ * - **Peek before you choose.** (`peeksBeforeChoosing`) If an entry counted whose session is gone, a session would be
+ *   ended for it. So those that would stay are peeked at: while the session is being created, or, if others have come
+ *   in between, in one more round.
+ * - **Only confirmed entries count.** (`countsConfirmedOnly`) The sessions of others may never be created, and a
+ *   log-in must not end another that has just begun.
+ * - **A log-in does not choose itself,** however early its deadline. (`logInSparesItself`)
+ * - **A rotation checks the limit, too** (`countsRotations`, `rotationMayGo`), because a log-in at the same time may
+ *   have counted neither its old session nor its new one. It may choose itself: otherwise a session with a later
+ *   deadline would have to go.
+ * - **Mark what you chose.** (`marksChosen`, `endsWhatOthersMarked`) The next log-in or list ends everything that is
+ *   marked, whoever has marked it: a log-in may crash before it ends what it chose. An entry that was not confirmed
+ *   within a minute is marked for the same reason.
  *
- * Nothing depends on how many sessions a user has had. Steps take a page of the index at a time, and a log-in peeks at a
- * few entries at random and removes those whose sessions are gone.
+ * Nothing depends on how many sessions a user has had. Steps take a page of the index at a time, and a log-in peeks
+ * at a few entries at random and removes those whose sessions are gone.
  *
- * `test/users/protocol.test.ts` explores all interleavings of these steps, and shows what goes wrong without each rule.
+ * `test/users/protocol.test.ts` explores all interleavings of these steps. The names above are those of its tests,
+ * which show what goes wrong without each rule.
  */
 import { setImmediate, setTimeout } from "node:timers/promises";
 import {
@@ -84,6 +94,7 @@ import {
 export interface UserSessionsOptions<Fields extends FieldTypes = TextFields> extends RedisSessionStoreOptions<Fields> {
   /**
    * How many sessions a user may have. A log-in beyond it ends the sessions with the earliest deadlines, but never itself.
+   * Deadlines are whole seconds: of sessions created within a second, any may be the one that goes.
    * Default: no limit. A lower limit than before takes effect with the user's next log-in.
    */
   maxSessions?: number | undefined;
