@@ -5,6 +5,8 @@ const strip = (page: Page) => page.getByRole("region", { name: "Four things to t
 const item = (page: Page, title: string) => strip(page).getByRole("listitem").filter({ hasText: title });
 const lit = (page: Page) => strip(page).locator("[aria-current='step']");
 
+const setValue = (element: Element, value: number) => element.setAttribute("value", String(value));
+
 const TITLES = ["Let it expire", "Keep it alive", "Reach the absolute timeout", "Log out during a request"] as const;
 
 test("lights one experiment at a time, and ticks each by its event, with what was learnt", async ({
@@ -23,7 +25,7 @@ test("lights one experiment at a time, and ticks each by its event, with what wa
   await expect(item(page, TITLES[0]).getByText("it was deleted by Redis")).toBeVisible();
   await expect(lit(page)).toContainText(TITLES[1], { useInnerText: true });
 
-  await logInButton(page).evaluate((button) => button.setAttribute("value", "60"));
+  await logInButton(page).evaluate(setValue, 60);
   await logInButton(page).click();
   await expect(lit(page)).toContainText("count a page view", { useInnerText: true });
   await expect(async () => {
@@ -96,6 +98,43 @@ test("takes nothing stored for granted", async ({ page }) => {
     await page.goto("/");
     await expect(lit(page)).toContainText(TITLES[0], { useInnerText: true });
   }
+});
+
+test.describe("while Redis does not reply", () => {
+  test.use({ expectedStatuses: [503] });
+
+  test("ticks nothing in any experiment, and each goes on when Redis is back", async ({ page, context, redis }) => {
+    const button = (name: string) => page.getByRole("button", { name }).first();
+    const interrupt = async (title: (typeof TITLES)[number], control: string, { isAsked = true } = {}) => {
+      await expect(lit(page)).toContainText(title, { useInnerText: true });
+      await expect(button(control)).toBeVisible();
+      redis.hang();
+      if (!isAsked) await button(control).click(); // without a cookie, a peek needs no Redis
+      await expect(button(control)).toHaveAttribute("aria-disabled", "true");
+      redis.resume();
+      await expect(button(control)).not.toHaveAttribute("aria-disabled");
+      await expect(lit(page)).toContainText(title, { useInnerText: true });
+    };
+    await page.goto("/");
+    await logInButton(page).evaluate(setValue, 300);
+    await interrupt(TITLES[0], "Log in for", { isAsked: false });
+    await logInButton(page).click();
+    await interrupt(TITLES[0], "15 s");
+    await button("15 s").evaluate(setValue, 3);
+    await button("15 s").click();
+    await interrupt(TITLES[1], "Log in for");
+    await logInButton(page).evaluate(setValue, 300);
+    await logInButton(page).click();
+    await interrupt(TITLES[1], "Count a page view");
+    await button("Count a page view").click();
+    await page.getByRole("checkbox").check();
+    await interrupt(TITLES[2], "Log in for 30 s in all");
+    await expect(page.getByRole("checkbox")).toBeChecked();
+    await redis.endIn(context, 2);
+    await interrupt(TITLES[3], "Race 100 log-outs", { isAsked: false });
+    await button("Race 100 log-outs").click();
+    await expect(strip(page).getByText("All four are done.")).toBeVisible();
+  });
 });
 
 test.describe("without JavaScript", () => {

@@ -224,7 +224,7 @@ function peek() {
     if (isOutdated()) return;
     if (response.ok && (session() === null || isUnknown())) return location.reload(); // most of the page is missing
     if (session() === null) return;
-    showOutage(response.ok ? "" : response.status === 503 ? REDIS_DOWN : reply.error);
+    showOutage(response.ok ? "" : problemOf(response, reply.error));
     if (!response.ok) return;
     if (!reply.authenticated) return isLive() ? showEnd(signal, isOutdated) : undefined;
     if (isNews(reply, sentAt)) return showNews(signal, isOutdated);
@@ -248,7 +248,7 @@ function read() {
     const newMain = mainIn(await response.text());
     if (isOutdated()) return;
     const isUsable = response.ok && newMain !== null;
-    showOutage(isUsable ? "" : headingOf(newMain));
+    showOutage(isUsable ? "" : problemOf(response, headingOf(newMain)));
     if (!isUsable) return;
     const isGone = newMain.querySelector("[data-state='live']") === null;
     if (isGone) await showEnd(signal, isOutdated);
@@ -461,7 +461,7 @@ async function send(form, submitter) {
     const response = await fetch(form.action, { method: "POST", headers: { Accept: "text/html" }, body });
     const newMain = mainIn(await response.text());
     const isUsable = newMain?.querySelector("#session") !== null && response.status !== 503;
-    showOutage(isUsable ? "" : `${headingOf(newMain)} ${UNCERTAIN}`);
+    showOutage(isUsable ? "" : `${problemOf(response, headingOf(newMain))} ${UNCERTAIN}`);
     if (isUsable) tellOtherTabs();
     const kind = response.ok ? (KIND_OF_FORM[pathname] ?? "use") : "peek";
     if (isUsable && newMain) show(newMain, { request: `POST ${pathname}`, kind });
@@ -598,6 +598,13 @@ function markChanges(oldFields) {
 
 /** @param {string} html */
 const mainIn = (html) => new DOMParser().parseFromString(html, "text/html").querySelector("main");
+/**
+ * The server's message, which says at a 503 to try again: this page does that itself.
+ *
+ * @param {Response} response
+ * @param {string} message
+ */
+const problemOf = ({ status }, message) => (status === 503 ? REDIS_DOWN : message);
 /** @param {Element | null} errorPage */
 const headingOf = (errorPage) =>
   errorPage?.querySelector(".error h2, [data-reason='outage'] strong")?.textContent ?? "The server does not answer.";
