@@ -1,4 +1,5 @@
 /** How everything here is measured: in rounds. Each round measures one thing after the other, so noise affects all alike. */
+import { setTimeout as sleep } from "node:timers/promises";
 
 export type Measure = () => Promise<number>;
 
@@ -38,4 +39,33 @@ export async function repeat<Result>(count: number, run: (index: number) => Prom
     results.push(...(await Promise.all(Array.from({ length: size }, (_, index) => run(first + index)))));
   }
   return results;
+}
+
+/** What a store is to the reads of `readUntil`. */
+interface Readable {
+  getSession(id: string | undefined, options: { refreshTtl: boolean }): Promise<unknown>;
+}
+
+export interface Latencies {
+  median: number;
+  p99: number;
+  longest: number;
+}
+
+/** Reads the sessions in turn, one at a time with a pause between two, and returns how many milliseconds it took. */
+export async function readUntil(
+  isOver: () => boolean,
+  store: Readable,
+  ids: string[],
+  pauseMs: number,
+): Promise<Latencies> {
+  const latencies: number[] = [];
+  for (; !isOver(); await sleep(pauseMs)) {
+    const start = performance.now();
+    await store.getSession(ids[latencies.length % ids.length], { refreshTtl: false });
+    latencies.push(performance.now() - start);
+  }
+  latencies.sort((one, other) => one - other);
+  const percentile = (share: number) => latencies[Math.floor(latencies.length * share)] ?? Number.NaN;
+  return { median: percentile(0.5), p99: percentile(0.99), longest: latencies.at(-1) ?? Number.NaN };
 }

@@ -7,6 +7,7 @@ export const FULL = {
   cpuCost: { rounds: 15, callsPerRound: 20_000 },
   memory: { sessions: 10_000 },
   watch: { connections: [0, 10_000], rounds: 3 },
+  ending: { sessions: 20_000, rounds: 3 },
 };
 
 /** To see that it works. */
@@ -16,4 +17,5 @@ export const QUICK: Plan = {
   cpuCost: { rounds: 3, callsPerRound: 5000 },
   memory: { sessions: 1000 },
   watch: { connections: [0, 10_000], rounds: 1 },
+  ending: { sessions: 2000, rounds: 1 },
 };

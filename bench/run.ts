@@ -13,6 +13,7 @@ import { MEASURED_CORE, OTHER_CORE, pin } from "./processes.ts";
 import { measureOperations } from "./redis-cost.ts";
 import { measureDemo, measureFrameworks } from "./requests.ts";
 import { connectRedis, infoOf } from "./servers/redis-client.ts";
+import { measureEnding } from "./ending.ts";
 import { measureWatch } from "./watch.ts";
 import { markdownTable, type Row, writeDocument } from "./tables.ts";
 
@@ -41,6 +42,7 @@ await measure("cpu", () => measureCpuCost(client, plan.cpuCost));
 await measure("operations", () => measureOperations(client, plan.operations));
 await measure("memory", () => measureMemory(client, plan.memory));
 await measure("watch", () => measureWatch(client, plan.watch));
+await measure("ending", () => measureEnding(client, plan.ending));
 
 client.destroy();
 await redis.stop();

@@ -1,9 +1,8 @@
 /** What it costs to watch the sessions of open connections, beside the same process without a watch. */
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import { setTimeout as sleep } from "node:timers/promises";
 import { RedisSessionStore } from "../session-store.ts";
 import { SessionWatch } from "../session-watch.ts";
-import { measureInTurn, median, repeat } from "./measure.ts";
+import { measureInTurn, median, readUntil, repeat } from "./measure.ts";
 import type { Plan } from "./plan.ts";
 import { timeInRedis } from "./redis-cost.ts";
 import type { Client } from "./servers/redis-client.ts";
@@ -60,28 +59,18 @@ async function watchFor(
   const watch = new SessionWatch(store, { everyMs: EVERY_MS });
   for (const id of watched) watch.add(id, () => console.error("A session has ended"));
   const loop = monitorEventLoopDelay({ resolution: 1 });
-  const latencies: number[] = [];
+  let latencies = { median: NaN, p99: NaN };
   let cpu = 0;
   const timeOfScripts = await timeInRedis(client, ["EVALSHA"], async () => {
     loop.enable();
     const before = process.cpuUsage();
-    for (const end = performance.now() + EVERY_MS; performance.now() < end; await sleep(READ_EVERY_MS)) {
-      const start = performance.now();
-      await store.getSession(ids[latencies.length % ids.length], { refreshTtl: false });
-      latencies.push(performance.now() - start);
-    }
+    const end = performance.now() + EVERY_MS;
+    latencies = await readUntil(() => performance.now() >= end, store, ids, READ_EVERY_MS);
     const { user, system } = process.cpuUsage(before);
     cpu = (user + system) / 1000 / EVERY_MS;
     loop.disable();
   });
   watch.close();
-  latencies.sort((one, other) => one - other);
-  const percentile = (share: number) => latencies[Math.floor(latencies.length * share)] ?? Number.NaN;
-  return {
-    cpu: 100 * cpu,
-    redis: timeOfScripts / 10 / EVERY_MS,
-    delay: loop.max / 1e6,
-    median: percentile(0.5),
-    p99: percentile(0.99),
-  };
+  const { median: half, p99 } = latencies;
+  return { cpu: 100 * cpu, redis: timeOfScripts / 10 / EVERY_MS, delay: loop.max / 1e6, median: half, p99 };
 }
