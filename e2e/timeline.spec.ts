@@ -1,4 +1,4 @@
-import type { Page } from "playwright/test";
+import type { Page, Request } from "playwright/test";
 import { expect, field, logInButton, marks, pauseClock, peeks, said, secondsLeft, test } from "./fixtures.ts";
 
 /** The points of the TTL's line, newest session, in pixels. */
@@ -52,15 +52,22 @@ test.describe("with motion", () => {
     await expect.poll(() => secondsLeft(page)).toBeLessThan(30);
     const session = (await (await page.request.get("/session?refresh=false")).json()) as object;
     let left = await secondsLeft(page);
+    const underWay = new Set<Request>();
+    page.on("requestfinished", (request) => underWay.delete(request));
     await page.route(
       (url) => url.pathname === "/session",
-      (route) =>
-        route.fulfill({
+      (route) => {
+        underWay.add(route.request());
+        return route.fulfill({
           json: left > 0 ? { ...session, ttl: Math.ceil(left) } : { authenticated: false, session: null },
-        }),
+        });
+      },
     );
     await pauseClock(page);
-    for (; left > 0; left = await secondsLeft(page)) await page.clock.runFor(left > 2 ? 1000 : 100);
+    for (; left > 0; left = await secondsLeft(page)) {
+      await page.clock.runFor(left > 2 ? 1000 : 100);
+      await expect.poll(() => underWay.size, { intervals: [10] }).toBe(0); // The clock must not run ahead of the replies.
+    }
     await page.clock.runFor(200);
     await expect(said(page, "Session expired.")).toBeVisible();
   });
