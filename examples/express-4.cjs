@@ -2,7 +2,7 @@
  * Sessions in Express 4 and CommonJS JavaScript, from the installed package, with a Redis at localhost:6379 or at REDIS_URL:
  *
  *     npm install ./redis-session-store-1.0.0.tgz redis express@4
- *     node express-4.cjs
+ *     node server.cjs
  */
 const express = require("express");
 const { connectRedis } = require("redis-session-store/redis-connection");

@@ -146,7 +146,8 @@ describe("a project in TypeScript", async () => {
   before(async () => {
     const compilers = ["typescript-5@npm:typescript@5.8.3", "typescript-7@npm:typescript@7.0.2"];
     project = await newProject("redis@6.3.1", "express@5.3.0", "express-session@1.19.0", ...types, ...compilers);
-    await writeFile(join(project, "server.mts"), program);
+    const [typed] = /const handleError: .* =/.exec(readme) as unknown as [string];
+    await writeFile(join(project, "server.mts"), program.replace("const handleError =", typed));
     for (const name of ["module.mts", "common.cts"]) await writeFile(join(project, name), IMPORTS);
   });
 
