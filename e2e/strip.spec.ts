@@ -7,7 +7,7 @@ const lit = (page: Page) => strip(page).locator("[aria-current='step']");
 
 const setValue = (element: Element, value: number) => element.setAttribute("value", String(value));
 
-const TITLES = ["Let it expire", "Keep it alive", "Reach the absolute timeout", "Log out during a request"] as const;
+const TITLES = ["Let it expire", "Keep it alive", "Reach the absolute timeout", "Race a log-out"] as const;
 
 test("lights one experiment at a time, and ticks each by its event, with what was learnt", async ({
   page,
@@ -18,7 +18,7 @@ test("lights one experiment at a time, and ticks each by its event, with what wa
   await expect(lit(page)).toHaveText(/^Let it expire\s*Log in for 15\ss, then touch nothing[^?]*\?$/, {
     useInnerText: true,
   });
-  await expect(strip(page).getByRole("button", { name: /^(Log in|Race)/ })).toHaveCount(0); // the lit one has its control below
+  await expect(strip(page).getByRole("button", { name: /^(Log in|Race \d)/ })).toHaveCount(0); // the lit one has its control below
   await logInButton(page).click();
   await expect(lit(page)).toContainText("Now touch nothing.", { useInnerText: true });
   await redis.expire(context, 3);
@@ -68,8 +68,24 @@ test("ticks what the visitor did elsewhere on the page, and keeps the name of wh
   await expect(lit(page)).toContainText("Now touch nothing.", { useInnerText: true });
   await redis.expire(context, 3);
   await expect(lit(page)).toContainText(TITLES[2], { useInnerText: true });
-  await lit(page).getByRole("button").click();
+  await lit(page).getByRole("button", { name: "Log in for" }).click();
   await expect(field(page, "username")).toHaveText("Ada");
+});
+
+test("lights the experiment whose title is clicked, also one that is done", async ({ page, start }) => {
+  await start(page, { ttl: 60 });
+  await strip(page).getByRole("button", { name: TITLES[2] }).click();
+  await expect(lit(page)).toContainText("does using it help?", { useInnerText: true });
+  await expect(lit(page)).toBeFocused();
+  await strip(page).getByRole("button", { name: TITLES[1] }).press("Enter");
+  await expect(lit(page)).toContainText("count a page view", { useInnerText: true });
+  await expect(async () => {
+    await page.getByRole("button", { name: "Count a page view" }).click();
+    await expect(item(page, TITLES[1]).getByText("Each use resets the idle timeout")).toBeVisible({ timeout: 1000 });
+  }).toPass();
+  await expect(lit(page)).toContainText(TITLES[0], { useInnerText: true });
+  await strip(page).getByRole("button", { name: TITLES[1] }).click();
+  await expect(lit(page)).toContainText("count a page view", { useInnerText: true });
 });
 
 test("ticks nothing when the session was deleted before its time", async ({ page, context, redis, start }) => {

@@ -17,6 +17,8 @@ const closeButton = /** @type {HTMLButtonElement | null} */ (document.getElement
 
 /** @type {{ done: string[], isClosed: boolean }} `done`: the experiments in the order in which they were done. */
 let progress = { done: [], isClosed: false };
+/** The experiment that the visitor has picked; else the first that is not done is lit. @type {HTMLElement | undefined} */
+let picked;
 
 if (strip && closeButton) {
   progress = load();
@@ -27,8 +29,24 @@ if (strip && closeButton) {
   document.addEventListener("experiment", (event) => tick(/** @type {CustomEvent<string>} */ (event).detail));
   document.addEventListener("shown", show);
   strip.addEventListener("submit", nameUser);
+  for (const item of items) offer(item);
   if (document.querySelector("#race-results[data-rounds]")) tick("race");
   show();
+}
+
+/** The title becomes a button that lights the experiment. @param {HTMLElement} item */
+function offer(item) {
+  const title = /** @type {HTMLElement} */ (item.querySelector("h3"));
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = title.textContent;
+  button.addEventListener("click", () => {
+    picked = item;
+    show();
+    item.focus(); // the button is disabled now
+  });
+  title.replaceChildren(button);
+  item.tabIndex = -1;
 }
 
 /** A browser may have no storage, and anything may be stored in it. */
@@ -55,8 +73,8 @@ function save() {
 
 /** @param {string} experiment */
 function tick(experiment) {
-  if (progress.done.includes(experiment)) return;
-  progress.done.push(experiment);
+  if (picked?.dataset["experiment"] === experiment) picked = undefined;
+  if (!progress.done.includes(experiment)) progress.done.push(experiment);
   save();
   show();
 }
@@ -74,14 +92,17 @@ function show() {
   const { done, isClosed } = progress;
   /** @type {HTMLElement} */ (strip).hidden = isClosed;
   openButton.hidden = !isClosed;
-  const current = items.find(({ dataset }) => !done.includes(dataset["experiment"] ?? ""));
+  const current = picked ?? items.find(({ dataset }) => !done.includes(dataset["experiment"] ?? ""));
   for (const item of items) {
     const isDone = done.includes(item.dataset["experiment"] ?? "");
     item.classList.toggle("done", isDone);
     item.classList.toggle("latest", item.dataset["experiment"] === done.at(-1));
     if (item === current) item.setAttribute("aria-current", "step");
     else item.removeAttribute("aria-current");
-    for (const learnt of item.querySelectorAll(".learnt")) learnt.toggleAttribute("hidden", !isDone);
+    item.querySelector("h3 button")?.toggleAttribute("disabled", item === current);
+    for (const learnt of item.querySelectorAll(".learnt")) {
+      learnt.toggleAttribute("hidden", !isDone || item === current);
+    }
     for (const part of /** @type {NodeListOf<HTMLElement>} */ (item.querySelectorAll("[data-when]"))) {
       const isNow = part.dataset["when"]?.split(" ").includes(stateFor(item.dataset["experiment"]));
       part.hidden = item !== current || !isNow;

@@ -21,7 +21,7 @@ export function storeSession(redis: RedisCommands, store: RaceStore, id: string)
     async read() {
       const [session, held] = await observe(store.getSession(id), fields());
       const found = session !== null;
-      const reply = found ? "the session" : "null: no session";
+      const reply = found ? "the session, with its deadline" : "null: no session";
       return { step: "read", calls: [{ call: "getSession(id)", reply, held }], found };
     },
 
