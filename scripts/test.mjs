@@ -20,7 +20,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { findProgram } from "../demo/process/find-program.mjs";
 
-const FILE_LIMIT_MS = 600_000; // a test file that takes longer is killed and counts as failed
+const FILE_LIMIT_MS = 1_800_000; // a test file that takes longer is killed and counts as failed
 const CONCURRENCY = 2 * availableParallelism(); // most tests wait more than they compute
 const LONGEST_TESTS = ["test/users/", "test/faults/", "test/docs/", "test/examples/"];
 const STORE_TESTS = ["test/store/", "test/users/", "test/express-session/"];
@@ -35,6 +35,8 @@ process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 const { values, positionals: paths } = parseArgs({ allowPositionals: true, options: { scale: { type: "boolean" } } });
 const folder = mkdtempSync(join(tmpdir(), "test-run-"));
 const counts = { passed: 0, failed: 0, skipped: 0 };
+/** @type {string[]} */
+const failures = []; // of node:test, whose own list stands far above the last line
 try {
   execSync("npm run --silent check", { stdio: "inherit" });
   await runTests();
@@ -43,6 +45,7 @@ try {
   counts.failed += 1;
 }
 rmSync(folder, { recursive: true });
+for (const failure of failures) console.log(`\n✖ ${failure}`);
 console.log(`${counts.passed} passed, ${counts.failed} failed${counts.skipped ? `, ${counts.skipped} skipped` : ""}`);
 process.exitCode = counts.failed > 0 ? 1 : 0;
 
@@ -111,9 +114,11 @@ async function runNodeTests(files, { server = "", concurrency = CONCURRENCY } = 
     else if (skip !== undefined) counts.skipped += 1;
     else if (details.type !== "suite") counts.passed += 1;
   });
-  events.on("test:fail", ({ details: { error } }) => {
+  events.on("test:fail", ({ name, details: { error } }) => {
     const isOnlySum = "failureType" in error && error.failureType === "subtestsFailed";
-    if (!isOnlySum) counts.failed += 1;
+    if (isOnlySum) return;
+    counts.failed += 1;
+    failures.push(`${name}: ${String(error.cause ?? error)}`);
   });
   for await (const line of events.compose(new spec())) process.stdout.write(line);
 }

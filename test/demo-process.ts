@@ -5,9 +5,9 @@ import { Browser } from "./browser.ts";
 import { killAtExit, type Lifetime } from "./child-process.ts";
 import { PATH } from "./redis-program.ts";
 import { reservedPort } from "./reserved-port.ts";
+import { HANG_LIMIT_MS } from "./wait.ts";
 
 /** Five seconds are promised for a stop, and a busy machine takes long to start a server that is to end by itself. */
-const END_LIMIT_MS = 30_000;
 
 /** Where `npm test` has compiled everything: through tsx, each start takes twice the CPU time. */
 const { COMPILED } = process.env;
@@ -23,7 +23,7 @@ export interface SpawnedProgram {
   /** Waits until it has printed what matches, and returns the match. Rejects if it ends before. */
   printed: (pattern: RegExp) => Promise<RegExpExecArray>;
   /** Waits for its end. A program that does not end in time is killed, and its exit code is null. */
-  end: (limitMs?: number) => Promise<{ code: number | null; stdout: string; stderr: string }>;
+  end: () => Promise<{ code: number | null; stdout: string; stderr: string }>;
   /** As a terminal does it: Ctrl-C (SIGINT) and a closed window (SIGHUP) also reach the program's own children. */
   kill: (signal: NodeJS.Signals) => void;
   /** As when whoever reads the program's output is gone. */
@@ -64,8 +64,8 @@ export function spawnProgram(
         await Promise.race([once(child.stdout, "data"), ended]);
       }
     },
-    async end(limitMs = END_LIMIT_MS) {
-      const overdue = setTimeout(() => child.kill("SIGKILL"), limitMs);
+    async end() {
+      const overdue = setTimeout(() => child.kill("SIGKILL"), HANG_LIMIT_MS);
       return ended.finally(() => clearTimeout(overdue));
     },
     kill(signal) {

@@ -5,11 +5,9 @@ import type { Lifetime } from "./child-process.ts";
 import { type SpawnedRedis, spawnRedis } from "./redis-process.ts";
 import { REDIS_CLI } from "./redis-program.ts";
 import { reservedPort } from "./reserved-port.ts";
-import { until } from "./wait.ts";
+import { HANG_LIMIT_MS, until } from "./wait.ts";
 
 const NODE_TIMEOUT_MS = 2000;
-const READY_LIMIT_MS = 30_000;
-const RESHARD_LIMIT_MS = 60_000;
 
 export interface ClusterNode extends SpawnedRedis {
   id: string;
@@ -21,7 +19,7 @@ export async function spawnCluster(t: Lifetime, { masters: size = 3, replicas = 
   const nodes = await Promise.all(Array.from({ length: size * (1 + replicas) }, () => spawnNode(t)));
   const addresses = nodes.map(({ address }) => address);
   await redisCli("create", ...addresses, "--cluster-replicas", String(replicas), "--cluster-yes");
-  assert.ok(await until(isWhole, READY_LIMIT_MS), "The cluster does not form");
+  assert.ok(await until(isWhole), "The cluster does not form");
   return { nodes, masters, replicaOf, isWhole, reshard, failover, waitUntilReplicated };
 
   /** Whether all nodes are up, each master has its replicas, and every replica is connected to its master. */
@@ -50,7 +48,7 @@ export async function spawnCluster(t: Lifetime, { masters: size = 3, replicas = 
   /** Moves this many slots, with the keys in them. */
   async function reshard(from: ClusterNode, to: ClusterNode, slots: number): Promise<void> {
     const doNodesAgree = () => redisCli("check", from.address).then(Boolean, () => false);
-    assert.ok(await until(doNodesAgree, READY_LIMIT_MS), "The nodes do not agree on who has which slots");
+    assert.ok(await until(doNodesAgree), "The nodes do not agree on who has which slots");
     const options = ["--cluster-from", from.id, "--cluster-to", to.id, "--cluster-slots", String(slots)];
     await redisCli("reshard", from.address, ...options, "--cluster-yes");
   }
@@ -104,4 +102,4 @@ async function stateOf({ send }: ClusterNode): Promise<NodeState> {
 }
 
 const redisCli = (...args: string[]) =>
-  promisify(execFile)(REDIS_CLI, ["--cluster", ...args], { timeout: RESHARD_LIMIT_MS, maxBuffer: 2 ** 26 });
+  promisify(execFile)(REDIS_CLI, ["--cluster", ...args], { timeout: HANG_LIMIT_MS, maxBuffer: 2 ** 26 });

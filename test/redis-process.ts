@@ -8,9 +8,7 @@ import { createClient } from "redis";
 import { killAtExit, type Lifetime } from "./child-process.ts";
 import { REDIS_PROGRAM } from "./redis-program.ts";
 import { reservedPort } from "./reserved-port.ts";
-import { until } from "./wait.ts";
-
-const READY_LIMIT_MS = 30_000;
+import { HANG_LIMIT_MS, until } from "./wait.ts";
 
 /**
  * Options of a Redis that keeps its data when it is killed: it writes to its file before each reply. It does not wait for
@@ -76,7 +74,7 @@ export async function spawnRedisServer(
   }
 
   async function ready() {
-    const isUp = await until(async () => (await send("PING").catch(() => "")) === "PONG", READY_LIMIT_MS);
+    const isUp = await until(async () => (await send("PING").catch(() => "")) === "PONG");
     assert.ok(isUp, `${REDIS_PROGRAM} does not reply on port ${port}`);
   }
 
@@ -94,7 +92,7 @@ export async function spawnRedisServer(
 /** Runs a Redis command on a connection of its own. */
 export async function askRedis(port: number, ...command: string[]): Promise<unknown> {
   const client = createClient({
-    socket: { host: "127.0.0.1", port, reconnectStrategy: false, connectTimeout: READY_LIMIT_MS },
+    socket: { host: "127.0.0.1", port, reconnectStrategy: false, connectTimeout: HANG_LIMIT_MS },
   });
   client.on("error", () => {}); // the command rejects with the same error
   try {

@@ -4,11 +4,10 @@ import { join } from "node:path";
 import { createClient } from "redis";
 import type { Lifetime } from "./child-process.ts";
 import { type SpawnedRedis, spawnRedis, spawnRedisServer } from "./redis-process.ts";
-import { until } from "./wait.ts";
+import { HANG_LIMIT_MS, until } from "./wait.ts";
 
 const NAME = "mymaster";
 const DOWN_AFTER_MS = 2000; // on a busy machine a live master may not reply for a second
-const READY_LIMIT_MS = 30_000;
 
 export type SentinelNode = SpawnedRedis;
 
@@ -35,9 +34,9 @@ export async function spawnSentinels(t: Lifetime, { downAfter = DOWN_AFTER_MS } 
   const nodes = await Promise.all(Array.from({ length: 3 }, () => spawnNode(t)));
   const [first, ...replicas] = nodes as [SentinelNode, ...SentinelNode[]];
   await Promise.all(replicas.map(({ send }) => send("REPLICAOF", "127.0.0.1", String(first.port))));
-  assert.ok(await until(() => follow(first), READY_LIMIT_MS), "The replicas do not follow their master");
+  assert.ok(await until(() => follow(first)), "The replicas do not follow their master");
   const sentinels = await Promise.all(Array.from({ length: 3 }, () => spawnSentinel(t, first.port, { downAfter })));
-  assert.ok(await until(knowEachOther, READY_LIMIT_MS), "The Sentinels do not find each other");
+  assert.ok(await until(knowEachOther), "The Sentinels do not find each other");
   return { name: NAME, nodes, sentinels, master, follow, start, waitUntilReplicated };
 
   /** The master on which all running Sentinels agree; undefined if they do not agree. */
@@ -67,7 +66,7 @@ export async function spawnSentinels(t: Lifetime, { downAfter = DOWN_AFTER_MS } 
     const client = await createClient({ socket: { host: "127.0.0.1", port } }).connect();
     try {
       await client.set("replicated", "yet?"); // WAIT counts from the last command of its own connection
-      assert.equal(await client.wait(2, READY_LIMIT_MS), 2);
+      assert.equal(await client.wait(2, HANG_LIMIT_MS), 2);
     } finally {
       client.destroy();
     }

@@ -189,7 +189,7 @@ test("a stop closes all connections, also of clients that do nothing for it, and
   const stream = await openStream(await logIn("andrew"));
   example.kill("SIGTERM");
   assert.ok(await until(() => isClosed(connection)));
-  const { code, stderr } = await example.end(20_000);
+  const { code, stderr } = await example.end();
   assert.equal(code, 0, stderr);
   assert.equal(connection.closedWith, 1001);
   assert.equal(stream.closedWith, undefined);

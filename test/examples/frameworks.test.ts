@@ -16,7 +16,6 @@ const EXPIRED = "Session expired. Load the page again, or leave the cookie out."
 const PAGE = "https://app.example.com"; // of another host
 const FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 const REQUEST_EVERY_MS = 50; // 20 requests a second
-const RECOVERY_LIMIT_MS = 30_000;
 
 const redis = await spawnRedis({ after }, DURABLE);
 const REDIS_URL = `redis://127.0.0.1:${redis.port}`;
@@ -309,7 +308,7 @@ for (const framework of ["express", "fastify", "hono"]) {
           assert.ok(reply.status === 200 || reply.status === 503, `got ${reply.status} ${reply.text}`);
         }
         const isBack = async () => (await newBrowser().post("/cart")).status === 200;
-        assert.ok(await until(isBack, RECOVERY_LIMIT_MS), "The example does not recover");
+        assert.ok(await until(isBack), "The example does not recover");
         assert.deepEqual([user.sessionId, visitor.sessionId], ids);
         assert.equal((await user.get("/account")).status, 200);
         assert.match((await visitor.get("/")).text, /"cart_items":[1-9]/);

@@ -5,13 +5,11 @@ import * as fc from "fast-check";
 import { Browser, type Reply } from "../browser.ts";
 import { spawnServerWith } from "../demo-process.ts";
 import { DURABLE, type SpawnedRedis, spawnRedis } from "../redis-process.ts";
-import { until } from "../wait.ts";
+import { BUSY_SECOND_MS, until } from "../wait.ts";
 
 const SEED = Number(process.env["CHAOS_SEED"] ?? Date.now() % 1_000_000);
 const DURATION_MS = process.env["FULL"] === "1" ? 60_000 : 6000;
 const CLIENTS = 20;
-const RECOVERY_LIMIT_MS = 5000; // about a second each is promised, and the rest is for a busy machine
-const REPLY_LIMIT_MS = 5000;
 
 interface Fault {
   kind: "kill" | "hang" | "pause" | "cut";
@@ -189,7 +187,7 @@ test(
       await inflict(redis, fault);
       inflicted.push(fault);
       const start = performance.now();
-      await until(async () => (await browser.get("/healthz")).status === 200);
+      assert.ok(await until(async () => (await browser.get("/healthz")).status === 200));
       recoveries.push(performance.now() - start);
       await sleep(fault.peace);
     }
@@ -236,11 +234,11 @@ test(
     });
 
     await t.test("the server is healthy again soon after every fault", () => {
-      assert.ok(slowestRecovery < RECOVERY_LIMIT_MS, `${slowestRecovery} ms`);
+      assert.ok(slowestRecovery < BUSY_SECOND_MS, `${slowestRecovery} ms`);
     });
 
     await t.test("no request waits long for its reply", () => {
-      assert.ok(slowest < REPLY_LIMIT_MS, `${slowest} ms`);
+      assert.ok(slowest < BUSY_SECOND_MS, `${slowest} ms`);
     });
 
     await t.test("the log shows no session ID, and the server exits with 0", async () => {

@@ -10,7 +10,6 @@ import { REDIS_TIME_LIMITS } from "../../redis-connection/time-limits.ts";
 import { type SpawnedRedis, spawnRedis } from "../redis-process.ts";
 import { until } from "../wait.ts";
 
-const LIMIT_MS = 30_000; // guards against hanging only
 const FILE = { concurrency: 4, timeout: 300_000 };
 const STORE_TIMEOUT_MS = 1000;
 
@@ -55,10 +54,10 @@ describe("a connection to a Redis that hangs", FILE, () => {
     const { redis, log } = await openConnection(t, spawned);
     spawned.hang();
     await assert.rejects(redis.eval(PING_SCRIPT, NO_KEYS), /Disconnects client|closed|offline/);
-    await until(() => log.length > 0, LIMIT_MS);
+    await until(() => log.length > 0);
     assert.deepEqual(log, [`Redis is unavailable: no reply within ${REDIS_TIME_LIMITS.checkReplyMs} ms`]);
     spawned.resume();
-    assert.ok(await until(isServing(redis), LIMIT_MS), "Redis cannot be used again");
+    assert.ok(await until(isServing(redis)), "Redis cannot be used again");
     assert.equal(await redis.eval(PING_SCRIPT, NO_KEYS), 1);
   });
 
@@ -87,7 +86,7 @@ test("a Redis that hangs is checked once, and not again before its reply", async
   channel.subscribe(subscriber);
   t.after(() => channel.unsubscribe(subscriber));
   spawned.hang();
-  await until(() => log.length > 0, LIMIT_MS);
+  await until(() => log.length > 0);
   spawned.resume();
   assert.equal(most, 1);
 });
@@ -98,19 +97,19 @@ describe("a connection that is lost", FILE, () => {
     const { redis, log } = await openConnection(t, spawned);
     await spawned.kill();
     await assert.rejects(redis.ping(), { code: "REDIS_UNAVAILABLE" });
-    await until(() => log.length > 0, LIMIT_MS);
+    await until(() => log.length > 0);
     await spawned.start();
-    assert.ok(await until(isServing(redis), LIMIT_MS), "Redis cannot be used again");
-    assert.ok(await until(() => log.length > 1, LIMIT_MS), "the end of the outage is not logged");
+    assert.ok(await until(isServing(redis)), "Redis cannot be used again");
+    assert.ok(await until(() => log.length > 1), "the end of the outage is not logged");
     assert.match(log.join("\n"), /^Redis is unavailable: \w.+\nRedis is back$/);
-    assert.ok(await until(async () => (await connectionsTo(spawned)) === 1, LIMIT_MS), "more than one connection");
+    assert.ok(await until(async () => (await connectionsTo(spawned)) === 1), "more than one connection");
   });
 
   test("a lost connection is not replaced after close()", async (t) => {
     const spawned = await spawnRedis(t);
     const { redis, log } = await openConnection(t, spawned);
     await spawned.kill();
-    await until(() => log.length > 0, LIMIT_MS);
+    await until(() => log.length > 0);
     await redis.close();
     await spawned.start();
     const before = await connectionsReceivedBy(spawned);
@@ -135,7 +134,7 @@ describe("an event loop that was blocked", FILE, () => {
         return log.length === before && outcomes.every(({ status }) => status === "fulfilled");
       };
       // On a busy machine, Redis itself may reply too late: then once more.
-      for (let times = 0; times < 3; times++) assert.ok(await until(hasNoFailure, LIMIT_MS), log.join("\n"));
+      for (let times = 0; times < 3; times++) assert.ok(await until(hasNoFailure), log.join("\n"));
     });
   }
 });
@@ -153,7 +152,7 @@ describe("close()", FILE, () => {
     const redis = await connectRedis(targetAt(spawned.port));
     assert.equal(await connectionsTo(spawned), 1);
     await redis.close();
-    assert.ok(await until(async () => (await connectionsTo(spawned)) === 0, LIMIT_MS));
+    assert.ok(await until(async () => (await connectionsTo(spawned)) === 0));
   });
 
   test("close() does not wait for a Redis that hangs", async (t) => {
@@ -190,7 +189,7 @@ describe("a peer that never completes the handshake", FILE, () => {
         return true;
       });
       assert.equal(sockets.length, 1);
-      assert.ok(await until(() => sockets[0]!.destroyed, LIMIT_MS), "the socket is still open");
+      assert.ok(await until(() => sockets[0]!.destroyed), "the socket is still open");
     });
   }
 });

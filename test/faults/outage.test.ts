@@ -8,12 +8,11 @@ import { spawnServerWith } from "../demo-process.ts";
 import { SESSION_SCRIPT } from "../../session-store.ts";
 import { parseReplies, sendRaw } from "../raw-http.ts";
 import { DURABLE, type SpawnedRedis, spawnRedis } from "../redis-process.ts";
-import { until } from "../wait.ts";
+import { BUSY_SECOND_MS, until } from "../wait.ts";
 
 const PASSWORD = "s3cret";
 const USER = ["--user", "demo", "on", `>${PASSWORD}`, "~*", "&*", "+@all"];
 const AT_ONCE = { concurrency: 6, timeout: 300_000 };
-const PATIENCE_MS = 5000; // about a second is promised, and the rest is for a busy machine
 
 type Request = [method: "GET" | "POST", path: string, form?: Record<string, string>];
 
@@ -103,7 +102,7 @@ async function timed<T>(action: () => Promise<T>): Promise<{ result: T; ms: numb
   return { result, ms: performance.now() - start };
 }
 
-const assertQuick = (ms: number, what: string) => assert.ok(ms < PATIENCE_MS, `${what} took ${ms.toFixed()} ms`);
+const assertQuick = (ms: number, what: string) => assert.ok(ms < BUSY_SECOND_MS, `${what} took ${ms.toFixed()} ms`);
 
 /** Every reply until then must be a 503. */
 async function assertBack(browser: Browser, username: string) {

@@ -14,9 +14,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { NO_REDIS_ON_DEFAULT_PORTS } from "../demo-process.ts";
 import { pathWithRedisServer, REDIS_PROGRAM } from "../redis-program.ts";
 import { reservedPort } from "../reserved-port.ts";
-import { until } from "../wait.ts";
+import { HANG_LIMIT_MS, until } from "../wait.ts";
 
-const LIMIT_MS = 40_000; // guards against hanging: five seconds are promised, and this machine may be busy
 const EARLY_MS = 500; // most often before the server listens
 const OPTIONS = { timeout: 300_000, concurrency: 2, skip: process.platform === "win32" && "signals are POSIX" };
 
@@ -57,10 +56,10 @@ async function launch(t: TestContext, [program, ...args]: readonly [string, ...s
   return {
     pid: child.pid!,
     async starting() {
-      assert.ok(await until(async () => (await readFile(redisPids, "utf8")) !== "", LIMIT_MS), "It starts no Redis");
+      assert.ok(await until(async () => (await readFile(redisPids, "utf8")) !== ""), "It starts no Redis");
     },
     async listening() {
-      assert.ok(await until(() => /^Redis: .+\n/m.test(stdout), LIMIT_MS), `It does not listen: ${stdout}`);
+      assert.ok(await until(() => /^Redis: .+\n/m.test(stdout)), `It does not listen: ${stdout}`);
     },
     async left() {
       await ended;
@@ -96,7 +95,7 @@ async function isFree(port: number): Promise<boolean> {
 async function assertNothingIsLeft({ left }: Run): Promise<void> {
   const start = Date.now();
   let found = await left();
-  for (; found.length > 0 && Date.now() - start < LIMIT_MS; found = await left()) await sleep(200); // `ps` is slow
+  for (; found.length > 0 && Date.now() - start < HANG_LIMIT_MS; found = await left()) await sleep(200); // `ps` is slow
   assert.deepEqual(found, []);
 }
 

@@ -9,7 +9,6 @@ import { until } from "../wait.ts";
 import { type ClusterNode, spawnCluster } from "../redis-cluster.ts";
 import { logIn, PAUSE_MS, Traffic, type Visitor, WORKERS } from "./traffic.ts";
 
-const RECOVERY_LIMIT_MS = 15_000;
 /** On a busy machine, a master that is busy with its replicas may not reply to a PING in time. */
 const BUSY_MACHINE = /Redis is unavailable: no reply within \d+ ms\nRedis is back\n/g;
 
@@ -60,7 +59,7 @@ const losses: [how: string, lose: (master: ClusterNode) => unknown, restore: (ma
   ["hangs", (master) => master.hang(), (master) => master.resume()],
 ];
 for (const [how, lose, restore] of losses) {
-  test(`a master ${how} under 1,000 sessions`, { timeout: 90_000 }, async (t) => {
+  test(`a master ${how} under 1,000 sessions`, { timeout: 300_000 }, async (t) => {
     const { cluster, server, url, visitors } = await openDemo(t);
     const [master] = await cluster.masters();
     const health = followHealth(t, url);
@@ -70,10 +69,10 @@ for (const [how, lose, restore] of losses) {
     await cluster.waitUntilReplicated();
     await lose(master!);
     const isNoticed = await until(() => !health.isWell());
-    const isBack = await until(health.isWell, RECOVERY_LIMIT_MS);
+    const isBack = await until(health.isWell);
     await traffic.goesOn();
     await restore(master!);
-    const isWhole = await until(cluster.isWhole, RECOVERY_LIMIT_MS);
+    const isWhole = await until(cluster.isWhole);
     await traffic.goesOn();
     await traffic.stop();
     const statuses = await health.stop();
@@ -180,7 +179,7 @@ test("while all nodes hang for two seconds, requests get 503, and nothing is los
   await sleep(2000);
   assert.equal(health.isWell(), false);
   for (const node of cluster.nodes) node.resume();
-  assert.ok(await until(health.isWell, RECOVERY_LIMIT_MS), "It does not recover");
+  assert.ok(await until(health.isWell), "It does not recover");
   await traffic.goesOn();
   await traffic.stop();
   await health.stop();
@@ -205,8 +204,8 @@ test("slots without a master are served as soon as a master takes them", { timeo
     const states = await Promise.all(others.map(({ send }) => send("CLUSTER", "INFO")));
     return states.every((state) => String(state).includes("cluster_state:ok"));
   };
-  assert.ok(await until(isAgreed, RECOVERY_LIMIT_MS), "The nodes do not agree");
-  assert.ok(await until(health.isWell, RECOVERY_LIMIT_MS), "It does not recover");
+  assert.ok(await until(isAgreed), "The nodes do not agree");
+  assert.ok(await until(health.isWell), "It does not recover");
   for (const visitor of await logIn(url, 100)) await visitor.count(false);
 });
 

@@ -127,7 +127,7 @@ describe("the example for Next, without JavaScript in the browser", () => {
         if (status === 200) assert.match(text, /Try again shortly\./);
       }
       await end();
-      assert.ok(await until(async () => (await browser.open()).status === 200, 30_000), "The example does not recover");
+      assert.ok(await until(async () => (await browser.open()).status === 200), "The example does not recover");
       assert.equal((await browser.open()).username, "andrew");
     });
   }

@@ -11,9 +11,7 @@ import { until } from "../wait.ts";
 import { type SentinelNode, type SpawnedSentinels, spawnSentinel, spawnSentinels } from "../redis-sentinel.ts";
 import { logIn, Traffic, Visitor } from "./traffic.ts";
 
-const RECOVERY_LIMIT_MS = 20_000;
-const REJOIN_LIMIT_MS = 60_000;
-const TEST_LIMIT_MS = 150_000;
+const TEST_LIMIT_MS = 300_000;
 
 const serverOf = (t: TestContext, port: number, name = "mymaster") =>
   spawnServer(t, ["--port", "0", "--redis-sentinel", name, "--redis-port", String(port)]);
@@ -43,7 +41,7 @@ async function successorOf(master: SentinelNode, redis: SpawnedSentinels): Promi
     successor = await redis.master();
     return successor !== undefined && successor !== master;
   };
-  assert.ok(await until(isElected, RECOVERY_LIMIT_MS), "No other master is elected");
+  assert.ok(await until(isElected), "No other master is elected");
   return successor!;
 }
 
@@ -85,7 +83,7 @@ for (const [how, { lose, restore }] of losses) {
 
     await t.test("the server stays with the new master when the old one returns", async () => {
       assert.equal(await isLeftAlone(master, traffic), true);
-      assert.ok(await until(() => redis.follow(successor), REJOIN_LIMIT_MS), "It does not follow the new master");
+      assert.ok(await until(() => redis.follow(successor)), "It does not follow the new master");
       assert.equal(await isLeftAlone(master, traffic), true);
       assert.equal(await redis.master(), successor);
     });
@@ -154,7 +152,7 @@ test("a planned failover is followed, and nobody is signed out", { timeout: TEST
   await redis.sentinels[1]!.send("SENTINEL", "FAILOVER", redis.name);
   await successorOf(master, redis);
   const hasFollowed = () => isLeftAlone(master, traffic);
-  assert.ok(await until(hasFollowed, RECOVERY_LIMIT_MS), "The server stays with the old master");
+  assert.ok(await until(hasFollowed), "The server stays with the old master");
   assert.match(String(await master.send("INFO", "replication")), /role:master/); // so only the Sentinels told the server to leave it
   await traffic.stop();
   traffic.assertRight(t);
@@ -171,38 +169,42 @@ test("a write whose reply is lost is not sent again", { timeout: TEST_LIMIT_MS }
   master.resume();
   assert.ok((await counting).includes(503));
   const isWell = async () => (await new Browser(url).get("/healthz")).status === 200;
-  assert.ok(await until(isWell, RECOVERY_LIMIT_MS), "It does not recover");
+  assert.ok(await until(isWell), "It does not recover");
   const views = await Promise.all(visitors.map((visitor) => visitor.assertThere()));
   const done = views.filter((count) => count === 2).length;
   t.diagnostic(`${done} of 100 page views were counted, though nobody was told`);
   assert.ok(done > 0);
 });
 
-test("user, password and database are the master's, before and after a failover", { timeout: 90_000 }, async (t) => {
-  const redis = await spawnSentinels(t);
-  for (const { send } of redis.nodes) await send("ACL", "SETUSER", "demo", "on", ">s3cret/+@", "~*", "+@all");
-  const { port } = redis.sentinels[0]!;
-  const environment = {
-    REDIS_SENTINEL: redis.name,
-    REDIS_URL: `redis://demo:${encodeURIComponent("s3cret/+@")}@127.0.0.1:${port}/2`,
-  };
-  const server = spawnServer(t, ["--port", "0"], environment);
-  const { url, stdout } = await server.listening();
-  assert.match(stdout, new RegExp(`^Redis: 127\\.0\\.0\\.1:${port} \\(Sentinel of mymaster\\)$`, "m"));
-  const visitor = new Visitor(url, "ada");
-  await visitor.logIn();
-  const master = (await redis.master())!;
-  assert.match(String(await master.send("CLIENT", "LIST")), / db=2 .* user=demo /);
-  await redis.waitUntilReplicated();
-  await master.kill();
-  const isBack = async () => (await visitor.count(true)) === 200;
-  assert.ok(await until(isBack, RECOVERY_LIMIT_MS), "It does not recover");
-  const successor = await successorOf(master, redis);
-  assert.match(String(await successor.send("INFO", "keyspace")), /^db2:keys=[1-9]/m);
-  assert.match(String(await successor.send("CLIENT", "LIST")), / db=2 .* user=demo /);
-  const { stdout: said, stderr } = await server.stop("SIGTERM");
-  assert.doesNotMatch(said + stderr, /s3cret/);
-});
+test(
+  "user, password and database are the master's, before and after a failover",
+  { timeout: TEST_LIMIT_MS },
+  async (t) => {
+    const redis = await spawnSentinels(t);
+    for (const { send } of redis.nodes) await send("ACL", "SETUSER", "demo", "on", ">s3cret/+@", "~*", "+@all");
+    const { port } = redis.sentinels[0]!;
+    const environment = {
+      REDIS_SENTINEL: redis.name,
+      REDIS_URL: `redis://demo:${encodeURIComponent("s3cret/+@")}@127.0.0.1:${port}/2`,
+    };
+    const server = spawnServer(t, ["--port", "0"], environment);
+    const { url, stdout } = await server.listening();
+    assert.match(stdout, new RegExp(`^Redis: 127\\.0\\.0\\.1:${port} \\(Sentinel of mymaster\\)$`, "m"));
+    const visitor = new Visitor(url, "ada");
+    await visitor.logIn();
+    const master = (await redis.master())!;
+    assert.match(String(await master.send("CLIENT", "LIST")), / db=2 .* user=demo /);
+    await redis.waitUntilReplicated();
+    await master.kill();
+    const isBack = async () => (await visitor.count(true)) === 200;
+    assert.ok(await until(isBack), "It does not recover");
+    const successor = await successorOf(master, redis);
+    assert.match(String(await successor.send("INFO", "keyspace")), /^db2:keys=[1-9]/m);
+    assert.match(String(await successor.send("CLIENT", "LIST")), / db=2 .* user=demo /);
+    const { stdout: said, stderr } = await server.stop("SIGTERM");
+    assert.doesNotMatch(said + stderr, /s3cret/);
+  },
+);
 
 test("a Sentinel that wants a password gets the master's", async (t) => {
   const master = await spawnRedis(t);
@@ -218,7 +220,7 @@ test("a Sentinel that wants a password gets the master's", async (t) => {
 
 test(
   "node-redis' own Sentinel client serves the store, before and after a failover",
-  { timeout: 90_000 },
+  { timeout: TEST_LIMIT_MS },
   async (t) => {
     const { name, nodes, sentinels, waitUntilReplicated } = await spawnSentinels(t);
     const client = createSentinel({
@@ -241,7 +243,7 @@ test(
       if (views !== undefined) counted += 1;
       return views !== undefined;
     };
-    assert.ok(await until(isBack, RECOVERY_LIMIT_MS), "It does not recover");
+    assert.ok(await until(isBack), "It does not recover");
     const views = Number((await store.getSession(newId))!["page_views"]);
     assert.ok(views >= counted && views <= tried, `${views} page views, not ${counted} to ${tried}`);
     assert.equal(await store.getSession(id), null);

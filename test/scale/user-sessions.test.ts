@@ -9,7 +9,6 @@ import { type ClusterNode, spawnCluster } from "../redis-cluster.ts";
 import { NO_HURRY } from "../store-under-test.ts";
 import { until } from "../wait.ts";
 
-const RECOVERY_LIMIT_MS = 30_000;
 const USER = "andrew";
 const INDEX_KEY = `session:user:${createHash("sha256").update(USER).digest("base64url")}`;
 
@@ -65,7 +64,7 @@ test("ending all sessions while a master hangs", { timeout: 300_000 }, async (t)
         return false;
       }
     };
-    assert.ok(await until(end, RECOVERY_LIMIT_MS), "It never succeeds");
+    assert.ok(await until(end), "It never succeeds");
     assert.ok(ended <= lostMembers.length);
     const alive = await Promise.all(ids.map((id) => sessions.getTtl(id)));
     assert.deepEqual(
@@ -77,7 +76,7 @@ test("ending all sessions while a master hangs", { timeout: 300_000 }, async (t)
 
   await t.test("leaves nothing behind when the lost master returns", async () => {
     others[lost]!.resume();
-    assert.ok(await until(cluster.isWhole, RECOVERY_LIMIT_MS), "The cluster does not recover");
+    assert.ok(await until(cluster.isWhole), "The cluster does not recover");
     const keys = await Promise.all((await cluster.masters()).map(sessionKeysIn));
     assert.deepEqual(keys.flat(), [keptKey]);
     assert.equal((await sessions.listSessions(USER)).length, 1);
