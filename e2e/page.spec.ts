@@ -423,10 +423,27 @@ test("does not claim after a log-out in another tab that this browser has the co
   const tab = await context.newPage();
   await tab.goto("/");
   await tab.getByRole("button", { name: "Log out" }).click();
-  await expect(said(page, "this browser has no cookie any more")).toBeVisible();
+  await expect(said(page, "This browser has no cookie any more")).toBeVisible();
   await expect(page.getByRole("region", { name: "Your browser" })).toContainText("has no cookie");
   await start(tab, { username: "second" });
   await expect(field(page, "username")).toHaveText("second");
+});
+
+test("does not go on to call it a deletion, if the log-out of another tab was noticed before its reply", async ({
+  page,
+  context,
+  redis,
+  start,
+}) => {
+  await start(page);
+  const tab = await context.newPage();
+  await tab.route("**/session?*", () => {}); // the tab does not notice the end
+  await tab.goto("/");
+  await redis.remove(context);
+  await expect(said(page, "Something deleted it before its time")).toBeVisible();
+  await tab.getByRole("button", { name: "Log out" }).click();
+  await expect(said(page, "This browser has no cookie any more: another tab logged out")).toBeVisible();
+  await expect(said(page, "Something deleted it before its time")).toBeHidden();
 });
 
 test("stops claiming the cookie of an expired session when another tab has cleared it", async ({

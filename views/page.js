@@ -87,8 +87,8 @@ const timelineFigure = document.getElementById("timeline");
 const chart = timelineFigure && new TimelineChart(timelineFigure);
 
 const otherTabs = new BroadcastChannel("sessions");
-/** The cookie may have changed. */
-const tellOtherTabs = () => otherTabs.postMessage(""); // oxlint-disable-line unicorn/require-post-message-target-origin -- no window
+/** The cookie may have changed. @param {string} [action] Where a form was sent, if one was. */
+const tellOtherTabs = (action = "") => otherTabs.postMessage(action); // oxlint-disable-line unicorn/require-post-message-target-origin -- no window
 
 /**
  * Shows a new `main`. The timeline moves over, and so does what only this page knows.
@@ -402,16 +402,27 @@ function takeSides(target, source) {
   });
 }
 
-/** Another tab may have logged in, or have found the session dead, which clears the cookie. */
-otherTabs.addEventListener("message", checkCookie);
+/** Another tab may have logged in or out, or have found the session dead, which clears the cookie. */
+otherTabs.addEventListener("message", ({ data }) => checkCookie(data === "/logout"));
 
-function checkCookie() {
+function checkCookie(isLogOut = false) {
   if (session()?.dataset["state"] !== "ended") return pollNow();
   void ask(async (signal, isOutdated) => {
     const peeked = await peekAtPage(signal);
     if (isOutdated() || !peeked?.querySelector("[data-state='none']")) return;
     takeSides(mainElement(), peeked);
+    if (isLogOut) sayLoggedOut();
   });
+}
+
+/** A peek between the log-out in another tab and its reply still had the cookie, so the page took it for a deletion. */
+function sayLoggedOut() {
+  const said = document.querySelector(".news[data-reason='elsewhere']");
+  const { content } = /** @type {HTMLTemplateElement} */ (byId("ended"));
+  const news = /** @type {Element} */ (content.querySelector(".news[data-reason='tab']")?.cloneNode(true));
+  setText(news, ".when", ` at ${timeOfDay(performance.now())}`);
+  said?.replaceWith(news);
+  announce();
 }
 
 function draw() {
@@ -462,7 +473,7 @@ async function send(form, submitter) {
     const newMain = mainIn(await response.text());
     const isUsable = newMain?.querySelector("#session") !== null && response.status !== 503;
     showOutage(isUsable ? "" : `${problemOf(response, headingOf(newMain))} ${UNCERTAIN}`);
-    if (isUsable) tellOtherTabs();
+    if (isUsable) tellOtherTabs(pathname);
     const kind = response.ok ? (KIND_OF_FORM[pathname] ?? "use") : "peek";
     if (isUsable && newMain) show(newMain, { request: `POST ${pathname}`, kind });
   } catch {

@@ -409,7 +409,11 @@ function endedView(settings: PageSettings, live: SidesView, session: Session): S
         "Something deleted it before its time: another browser of yours, or somebody with access to Redis. Noticed",
         "elsewhere",
       ),
-      bad("Session ended.", "Another tab logged out, and this browser has no cookie any more. Noticed", "tab"),
+      bad(
+        "Session ended.",
+        "This browser has no cookie any more: another tab logged out, or the cookie was deleted. Noticed",
+        "tab",
+      ),
       bad("Session lost.", "Redis was unavailable and came back without it, or somebody deleted it. Noticed", "lost"),
       bad("Session ended.", "It expired or was deleted while this page was not watching. Noticed", "unknown"),
     ],
