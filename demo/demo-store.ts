@@ -2,7 +2,7 @@ import { defineScript } from "../session-store.ts";
 import { UserSessions, type UserSessionsOptions } from "../user-sessions.ts";
 
 /** A session in the list of its user. The session ID is left out: whoever sees it could use the session. */
-export interface ListedSession {
+export interface SessionSummary {
   handle: string;
   /** Whether it is the session of the request. */
   current: boolean;
@@ -63,7 +63,7 @@ export class DemoStore extends UserSessions {
   }
 
   /** The sessions of a user, newest first. `user` is undefined for a session that another program has written. */
-  async listSessionsOf(user: string | undefined, currentId: string, limit: number): Promise<ListedSession[]> {
+  async listSessionsOf(user: string | undefined, currentId: string, limit: number): Promise<SessionSummary[]> {
     if (user === undefined) return [];
     const current = this.handleOf(currentId);
     return (await this.listSessions(user, { limit })).map(({ handle, session }) => ({

@@ -319,7 +319,7 @@ test("asks nothing while it is hidden", async ({ page, start }) => {
   await expect.poll(() => requests).toBeGreaterThan(0);
 });
 
-test("leaves alone what somebody types while news comes in", async ({ page, context, redis, start }) => {
+test("leaves alone what somebody types while the page changes", async ({ page, context, redis, start }) => {
   await start(page);
   const ttl = await otherTtl(page);
   await ttl.press("End");

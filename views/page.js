@@ -30,7 +30,7 @@ const LAST_MS = 5000;
  * @typedef {{ request: string, kind: Observation["kind"], isUnasked?: boolean, reason?: string }} Cause
  */
 
-/** @typedef {{ handle: string, last_accessed_at: string, ttl: number }} ListedSession */
+/** @typedef {{ handle: string, last_accessed_at: string, ttl: number }} SessionSummary */
 
 /** @type {Record<string, Observation["kind"]>} */
 const KIND_OF_FORM = { "/login": "start", "/ttl": "ttl", "/rotate": "rotate" };
@@ -108,7 +108,7 @@ function show(newMain, cause) {
     keepList(newMain, oldMain);
     keepCosts(newMain, oldMain, cause);
     keepRace(newMain, oldMain, cause);
-    keepNews(newMain, oldMain, cause);
+    keepNotice(newMain, oldMain, cause);
     oldMain.replaceWith(newMain);
   });
 
@@ -227,7 +227,7 @@ function peek() {
     showOutage(response.ok ? "" : problemOf(response, reply.error));
     if (!response.ok) return;
     if (!reply.authenticated) return isLive() ? showEnd(signal, isOutdated) : undefined;
-    if (isNews(reply, sentAt)) return showNews(signal, isOutdated);
+    if (hasChanged(reply, sentAt)) return showChange(signal, isOutdated);
     seePeek();
     await showList(reply.sessions, signal, isOutdated);
   });
@@ -281,7 +281,7 @@ async function ask(request) {
  * @param {{ session_id: string, session: Record<string, string>, ttl: number }} reply `ttl` in seconds, rounded up
  * @param {number} sentAt
  */
-function isNews({ session_id, session: fields, ttl }, sentAt) {
+function hasChanged({ session_id, session: fields, ttl }, sentAt) {
   if (session_id !== session()?.dataset["sessionId"] || !isLive()) return true;
   const shown = shownFields();
   const held = Object.entries(fields).filter(([field]) => field !== "ttl");
@@ -298,7 +298,7 @@ function isNews({ session_id, session: fields, ttl }, sentAt) {
  * @param {AbortSignal} signal
  * @param {() => boolean} isOutdated
  */
-async function showNews(signal, isOutdated) {
+async function showChange(signal, isOutdated) {
   const newMain = await peekAtPage(signal);
   if (newMain === null || isOutdated()) return;
   newMain.querySelector("#costs")?.replaceChildren();
@@ -312,7 +312,7 @@ async function showNews(signal, isOutdated) {
 /**
  * Shows the sessions of the user. If the list is the same, updates only the times.
  *
- * @param {ListedSession[] | undefined} sessions Undefined if Redis cannot list them.
+ * @param {SessionSummary[] | undefined} sessions Undefined if Redis cannot list them.
  * @param {AbortSignal} signal
  * @param {() => boolean} isOutdated
  */
@@ -377,8 +377,8 @@ async function showEnd(signal, isOutdated) {
   newMain.querySelector("#devices")?.remove();
   /** @type {HTMLElement} */ (newMain.querySelector("#session")).dataset["state"] = "ended";
   if (state === "none") takeSides(newMain, peeked);
-  for (const news of newMain.querySelectorAll(`.news:not([data-reason="${reason}"], [data-reason="outage"])`)) {
-    news.remove();
+  for (const notice of newMain.querySelectorAll(`.notice:not([data-reason="${reason}"], [data-reason="outage"])`)) {
+    notice.remove();
   }
   setText(newMain, ".when", ` at ${timeOfDay(performance.now())}`);
   newMain.querySelector("#costs")?.replaceChildren();
@@ -491,7 +491,7 @@ document.addEventListener("visibilitychange", () => {
 document.addEventListener("change", ({ target }) => {
   if (!(target instanceof HTMLInputElement) || target.id !== "reads") return;
   readsEachSecond = target.checked;
-  document.querySelector(".news[data-reason='click']")?.setAttribute("data-reason", ""); // this was a click, too
+  document.querySelector(".notice[data-reason='click']")?.setAttribute("data-reason", ""); // this was a click, too
   showMode();
   announce();
   document.dispatchEvent(new Event("shown"));
@@ -512,10 +512,10 @@ function showMode() {
     /** @type {HTMLElement} */ (reads.closest("label")).hidden = false;
   }
   document.body.classList.toggle("outage", isOutage());
-  for (const news of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".news"))) {
-    const isOfOutage = news.dataset["reason"] === "outage";
-    news.hidden = isOfOutage !== isOutage();
-    if (isOfOutage && isOutage()) setText(news, "strong", byId("outage").textContent ?? "");
+  for (const notice of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".notice"))) {
+    const isOfOutage = notice.dataset["reason"] === "outage";
+    notice.hidden = isOfOutage !== isOutage();
+    if (isOfOutage && isOutage()) setText(notice, "strong", byId("outage").textContent ?? "");
   }
   for (const button of document.querySelectorAll("form button, .stepper button")) {
     if (isOutage()) button.setAttribute("aria-disabled", "true");
@@ -526,9 +526,9 @@ function showMode() {
 
 /** To a screen reader: what came of a click, or the end of the session. Not what a peek found: that would be chatter. */
 function announce() {
-  const selector = document.querySelector(".mistake") ? ".mistake" : ".news:not([hidden])";
-  const news = /** @type {HTMLElement | null} */ (document.querySelector(selector));
-  byId("status").textContent = news?.innerText.trim().replaceAll(/\s+/g, " ") ?? "";
+  const selector = document.querySelector(".mistake") ? ".mistake" : ".notice:not([hidden])";
+  const notice = /** @type {HTMLElement | null} */ (document.querySelector(selector));
+  byId("status").textContent = notice?.innerText.trim().replaceAll(/\s+/g, " ") ?? "";
 }
 
 /**
@@ -594,9 +594,9 @@ function keepRace(newMain, oldMain, { request }) {
  * @param {Element} oldMain
  * @param {Cause} cause
  */
-function keepNews(newMain, oldMain, { kind, isUnasked }) {
-  const said = oldMain.querySelector(".news[data-reason='click']");
-  if (said && kind === "use" && isUnasked) newMain.querySelector(".news[data-reason='']")?.replaceWith(said);
+function keepNotice(newMain, oldMain, { kind, isUnasked }) {
+  const said = oldMain.querySelector(".notice[data-reason='click']");
+  if (said && kind === "use" && isUnasked) newMain.querySelector(".notice[data-reason='']")?.replaceWith(said);
 }
 
 /** @param {Map<string, string>} oldFields */

@@ -1,33 +1,22 @@
 import type { RaceResult } from "../race-lab/race-lab.ts";
-import type { KeyClock, ListedSession } from "../demo-store.ts";
+import type { KeyClock } from "../demo-store.ts";
 import { type Cost, costOf, type RequestCost } from "../explain/costs.ts";
 import { formField, type FormField, type Mistake, mistakeIn } from "./form-field.ts";
 import { NOTICES, type NoticeName } from "./notices.ts";
+import { createUserSessionsView, type SessionsToShow, type UserSessionsView } from "./user-sessions-view.ts";
 import type { Session } from "../../session-store.ts";
 import { formatSeconds } from "../../views/timeline.js";
 
 /** TTLs that are one click away, in seconds. */
-const TTL_CHOICES = [
-  { ttl: 15, text: "15 s" },
-  { ttl: 30, text: "30 s" },
-  { ttl: 60, text: "1 min" },
-  { ttl: 300, text: "5 min" },
-  { ttl: 1800, text: "30 min" },
-];
+const TTL_CHOICES = [15, 30, 60, 300, 1800];
 
 /** Seconds: the idle timeout of a log-in on the page, short enough to be watched. Programs get that of the settings. */
 export const LOG_IN_TTL = 15;
 
-/** Absolute timeouts to choose from, besides that of the server. */
-const ABSOLUTE_CHOICES = [
-  { absoluteTtl: 60, text: "1 min" },
-  { absoluteTtl: 300, text: "5 min" },
-];
+/** Absolute timeouts to choose from, in seconds, besides that of the server. */
+const ABSOLUTE_CHOICES = [60, 300];
 
 const CHOICE_TOLERANCE = 5; // seconds
-
-/** How many of a user's sessions the page shows. */
-export const MAX_SHOWN = 20;
 
 /** What stays the same for as long as the server runs. */
 export interface PageSettings {
@@ -47,11 +36,7 @@ export interface PageState {
   key: string | undefined;
   session: Session | null;
   clock: KeyClock | undefined;
-  /**
-   * Those of the session's user, at most one more than `MAX_SHOWN`. `unread`: the request did not ask for them;
-   * `unavailable`: Redis could not list them.
-   */
-  sessions: ListedSession[] | "unread" | "unavailable";
+  sessions: SessionsToShow;
   notice: NoticeName | undefined;
   mistake: Mistake | undefined;
   /** What was typed into the form that was refused. */
@@ -117,32 +102,12 @@ interface FieldView {
   time?: string;
 }
 
-interface DeviceView {
-  handle: string;
-  current: boolean;
-  name: string;
-  device: string;
-  created: string;
-  /** The time of day. */
-  createdTime: string;
-  accessedTime: string;
-  left: string;
-}
-
-/** The values of `views/user-sessions.ejs`. */
-interface DevicesView {
-  isUnread: boolean;
-  items: DeviceView[];
-  hasOthers: boolean;
-  note: string;
-}
-
 /** The values of `views/sides.ejs`. */
 interface SidesView {
   /** `unknown`: Redis did not reply. */
   state: "none" | "live" | "ended" | "unknown";
   cookie: CookieView;
-  news: Notice[];
+  notices: Notice[];
   username: FormField;
   ttl: TtlView;
   absoluteTtl: AbsoluteTtlView;
@@ -157,7 +122,7 @@ interface SidesView {
 export interface SessionView extends SidesView {
   /** Redis' time, as Unix time in milliseconds; empty if it was not asked. The clock of the browser may be wrong. */
   now: number | "";
-  devices: DevicesView | undefined;
+  userSessions: UserSessionsView | undefined;
   costs: Cost[];
   /** For the page's script: what to show when this session ends. */
   ended: SidesView | undefined;
@@ -173,7 +138,7 @@ export function createSessionView(settings: PageSettings, pageState: PageState):
     state,
     now: pageState.clock?.now ?? "",
     cookie: cookieView(settings, sessionId, state),
-    news: newsOf(pageState, session, clocks),
+    notices: noticesOf(pageState, session, clocks),
     username: formField("username", typed.username ?? session?.username ?? "", mistake),
     ttl: ttlView(settings, typedTtl(pageState) ?? session?.session_ttl ?? logInTtl, mistake),
     absoluteTtl: absoluteTtlView(settings, Number(typed.absoluteTtl), mistake),
@@ -181,7 +146,7 @@ export function createSessionView(settings: PageSettings, pageState: PageState):
     aboutRedis: ABOUT_REDIS[state],
     fields: fieldsOf(session),
     clocks,
-    devices: session === null ? undefined : devicesView(pageState.sessions, session.username ?? ""),
+    userSessions: session === null ? undefined : createUserSessionsView(pageState.sessions, session.username ?? ""),
     costs: pageState.costs.length === 0 ? [] : [costOf(pageState.costs.toReversed())],
     ended: undefined,
   };
@@ -246,7 +211,7 @@ function fieldsOf(session: Session | null): FieldView[] {
   return Object.entries(session as Record<string, string>)
     .filter(([name]) => name !== "ttl")
     .map(([name, value]) => {
-      const time = name === "session_deadline" && deadline !== undefined ? dateOf(deadline) : "";
+      const time = name === "session_deadline" && deadline !== undefined ? timestampOf(deadline) : "";
       return { name, value, about: ABOUT_FIELDS.get(name) ?? "", time };
     });
 }
@@ -258,9 +223,13 @@ function deadlineOf({ session_deadline }: Session): number | undefined {
 }
 
 /** `2026-04-08T12:34:56Z`, as the store writes times. */
-const dateOf = (time: number) => `${new Date(time).toISOString().slice(0, -5)}Z`;
+const timestampOf = (time: number) => `${new Date(time).toISOString().slice(0, -5)}Z`;
 
-function newsOf({ sessionId, notice, mistake, outage }: PageState, session: Session | null, clocks: Clock[]): Notice[] {
+function noticesOf(
+  { sessionId, notice, mistake, outage }: PageState,
+  session: Session | null,
+  clocks: Clock[],
+): Notice[] {
   const isUseInVain = clocks.some(({ id, isFirst }) => id === "absolute" && isFirst);
   if (outage !== undefined) return [bad(outage, "This page comes back by itself when Redis replies", "outage")];
   if (mistake !== undefined && mistake.field === undefined) {
@@ -292,12 +261,12 @@ function typedTtl({ session, typed, mistake }: PageState): string | undefined {
 }
 
 function ttlView({ absoluteTtl }: PageSettings, value: string | number, mistake: Mistake | undefined): TtlView {
-  const choices = TTL_CHOICES.filter(({ ttl }) => ttl <= absoluteTtl);
+  const choices = TTL_CHOICES.filter((ttl) => ttl <= absoluteTtl);
   return {
     ...formField("ttl", value, mistake),
     text: durationText(Number(value)),
     largest: absoluteTtl,
-    choices: choices.map(({ ttl, text }) => ({ ttl, text, isCurrent: ttl === Number(value) })),
+    choices: choices.map((ttl) => ({ ttl, text: durationText(ttl), isCurrent: ttl === Number(value) })),
   };
 }
 
@@ -306,14 +275,17 @@ function ttlView({ absoluteTtl }: PageSettings, value: string | number, mistake:
  * is computed from two clocks: Redis' and a server's.
  */
 function absoluteTtlView({ absoluteTtl }: PageSettings, chosen: number, mistake: Mistake | undefined): AbsoluteTtlView {
-  const shorter = ABSOLUTE_CHOICES.filter((choice) => choice.absoluteTtl < absoluteTtl);
-  const choices = [...shorter, { absoluteTtl, text: durationText(absoluteTtl) }];
-  const offered = choices.find((choice) => Math.abs(choice.absoluteTtl - chosen) <= CHOICE_TOLERANCE);
-  return { choices, chosen: offered?.absoluteTtl ?? absoluteTtl, mistake: mistakeIn("absolute_ttl", mistake) };
+  const offered = [...ABSOLUTE_CHOICES.filter((choice) => choice < absoluteTtl), absoluteTtl];
+  return {
+    choices: offered.map((choice) => ({ absoluteTtl: choice, text: durationText(choice) })),
+    chosen: offered.find((choice) => Math.abs(choice - chosen) <= CHOICE_TOLERANCE) ?? absoluteTtl,
+    mistake: mistakeIn("absolute_ttl", mistake),
+  };
 }
 
 /** Seconds as a whole number of the largest unit possible. */
 function durationText(seconds: number): string {
+  if (seconds === 86_400) return "1\u00a0day";
   const units: [string, number][] = [
     ["days", 86_400],
     ["h", 3600],
@@ -365,35 +337,7 @@ const CLOCK_TOLERANCE_MS = 100;
 const isCapped = ({ session_deadline }: Session, { left, now }: KeyClock) =>
   now + left > Number(session_deadline) * 1000 - CLOCK_TOLERANCE_MS;
 
-function devicesView(sessions: PageState["sessions"], username: string): DevicesView {
-  if (sessions === "unread") return { isUnread: true, items: [], hasOthers: false, note: "" };
-  if (sessions === "unavailable") {
-    return { isUnread: false, items: [], hasOthers: false, note: "Redis cannot list them at the moment." };
-  }
-  const items = sessions.slice(0, MAX_SHOWN).map(({ handle, current, device, created_at, last_accessed_at, ttl }) => ({
-    handle,
-    current,
-    name: current ? `${device}: this browser` : device,
-    device,
-    created: created_at,
-    createdTime: timeOfDay(created_at),
-    accessedTime: timeOfDay(last_accessed_at),
-    left: formatSeconds(ttl * 1000),
-  }));
-  const hasOthers = items.some(({ current }) => !current);
-  return { isUnread: false, items, hasOthers, note: devicesNote(sessions.length, hasOthers, username) };
-}
-
-function devicesNote(count: number, hasOthers: boolean, username: string): string {
-  if (count > MAX_SHOWN) return `These are the latest ${MAX_SHOWN}. There are more.`;
-  if (hasOthers) return "";
-  return `Open a second browser or a private window, and log in there as ${username}: that session appears here.`;
-}
-
-/** From `2026-04-08T12:34:56Z`. */
-const timeOfDay = (timestamp: string) => timestamp.slice(11, 19);
-
-/** Has the news of each possible end: the page's script shows the right one. The form offers the same timeouts again. */
+/** Has the notice of each possible end: the page's script shows the right one. The form offers the same timeouts again. */
 function endedView(settings: PageSettings, live: SidesView, session: Session): SidesView {
   const { username = "", session_ttl, session_deadline, created_at } = session;
   const absoluteTtl = Number(session_deadline) - Date.parse(created_at) / 1000;
@@ -401,7 +345,7 @@ function endedView(settings: PageSettings, live: SidesView, session: Session): S
     state: "ended",
     key: live.key,
     cookie: { ...cookieView(settings, live.cookie.value, "ended"), attributes: [] }, // the page has them already
-    news: [
+    notices: [
       bad("Session expired.", `Nobody used it for ${session_ttl}\u00a0s, so Redis deleted it`, "idle"),
       bad("Session expired.", "Its absolute timeout was reached, so Redis deleted it", "absolute"),
       bad(

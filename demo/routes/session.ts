@@ -9,7 +9,7 @@ import type { Header } from "../http/headers.ts";
 import { HttpError } from "../http/http-error.ts";
 import { jsonReply, type Reply } from "../http/reply.ts";
 import type { NoticeName } from "../page/notices.ts";
-import { MAX_SHOWN } from "../page/session-view.ts";
+import { MAX_SHOWN } from "../page/user-sessions-view.ts";
 import { absoluteTtlIn, ttlIn, usernameIn } from "./form-fields.ts";
 import { redirectHome } from "./redirect-home.ts";
 import type { RequestContext } from "./request-context.ts";

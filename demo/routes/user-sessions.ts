@@ -4,7 +4,7 @@ import { userOf } from "../../user-sessions.ts";
 import { MAX_SESSIONS } from "../demo-store.ts";
 import { HttpError } from "../http/http-error.ts";
 import { jsonReply, type Reply } from "../http/reply.ts";
-import { MAX_SHOWN, type PageState } from "../page/session-view.ts";
+import { MAX_SHOWN, type SessionsToShow } from "../page/user-sessions-view.ts";
 import { lastIn } from "./form-fields.ts";
 import { redirectHome } from "./redirect-home.ts";
 import type { RequestContext } from "./request-context.ts";
@@ -36,7 +36,7 @@ export async function endOtherSessions(context: RequestContext): Promise<Reply> 
 export async function sessionsToShow(
   { query, store, sessionId = "" }: RequestContext,
   session: Session,
-): Promise<PageState["sessions"]> {
+): Promise<SessionsToShow> {
   if (query.get("sessions") !== "true") return "unread";
   return store.listSessionsOf(userOf(session), sessionId, MAX_SHOWN + 1).catch((error: unknown) => {
     if (error instanceof RedisUnavailableError) return "unavailable"; // on a cluster, the session may still be there

@@ -12,7 +12,7 @@ const ABSENT = "A".repeat(43);
 const SMILE = "👩🏽";
 const WRITES = new Set(["hset", "hincrby", "pexpireat", "pexpire", "expire", "persist", "set", "del", "unlink"]);
 
-const newsOf = ({ shown }: Reply) => /class="news[^>]*>(.*?)<\/p>/s.exec(shown)?.[1] ?? "";
+const noticeIn = ({ shown }: Reply) => /class="notice[^>]*>(.*?)<\/p>/s.exec(shown)?.[1] ?? "";
 const count = (text: string, part: string) => text.split(part).length - 1;
 const fieldOf = ({ shown }: Reply, name: string) =>
   (shown.match(new RegExp(`<(input|button) id="[^>]* name="${name}"[^>]*>`, "g")) ?? []).join("");
@@ -377,10 +377,10 @@ describe("a form", () => {
       const { status, headers, text } = await browser.post(path, form, AS_FORM);
       assert.deepEqual([status, headers.get("location"), text], [303, "/", ""]);
       const page = await browser.get("/", AS_FORM);
-      assert.match(newsOf(page), outcome);
-      assert.equal(count(page.shown, newsOf(page)), 1);
+      assert.match(noticeIn(page), outcome);
+      assert.equal(count(page.shown, noticeIn(page)), 1);
       const again = await browser.get("/", AS_FORM);
-      assert.equal(count(again.shown, newsOf(page)), 0);
+      assert.equal(count(again.shown, noticeIn(page)), 0);
     });
   }
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { describe, test } from "node:test";
 import type { Browser, Reply } from "../browser.ts";
+import type { SessionSummary } from "../../demo/demo-store.ts";
 import { openDemo } from "../demo-in-process.ts";
 
 const { redis, openApp } = await openDemo();
@@ -9,17 +10,9 @@ const { redis, openApp } = await openDemo();
 const AS_FORM = { accept: "text/html,application/xhtml+xml;q=0.9" };
 const SOME_HANDLE = "A".repeat(43);
 
-interface Device {
-  handle: string;
-  current: boolean;
-  device: string;
-  created_at: string;
-  last_accessed_at: string;
-  ttl: number;
-}
-const devicesIn = ({ json }: Reply) => (json as { sessions: Device[] }).sessions;
+const sessionsIn = ({ json }: Reply) => (json as { sessions: SessionSummary[] }).sessions;
 const handleOf = (id: string) => createHash("sha256").update(id).digest("base64url");
-const handlesOf = async (browser: Browser) => devicesIn(await browser.get("/sessions")).map(({ handle }) => handle);
+const handlesOf = async (browser: Browser) => sessionsIn(await browser.get("/sessions")).map(({ handle }) => handle);
 const PAGE_WITH_LIST = "/?sessions=true";
 const isLive = async (browser: Browser) => (await browser.get("/session?refresh=false")).json.authenticated;
 
@@ -32,7 +25,7 @@ describe("GET /sessions", () => {
     const reply = await phone.browser.get("/sessions");
     assert.equal(reply.status, 200);
     assert.deepEqual(Object.keys(reply.json), ["sessions"]);
-    const byHandle = new Map(devicesIn(reply).map((device) => [device.handle, device]));
+    const byHandle = new Map(sessionsIn(reply).map((device) => [device.handle, device]));
     assert.deepEqual(new Set(byHandle.keys()), new Set([handleOf(phone.id), handleOf(laptop.id)]));
     const { created_at, last_accessed_at } = await redis.hGetAll(phone.key);
     const { ttl, ...listed } = byHandle.get(handleOf(phone.id))!;
@@ -53,7 +46,7 @@ describe("GET /sessions", () => {
       ["", "Unknown device"],
     ] as const) {
       await browser.post("/login", {}, { "user-agent": userAgent });
-      assert.equal(devicesIn(await browser.get("/sessions"))[0]?.device, device);
+      assert.equal(sessionsIn(await browser.get("/sessions"))[0]?.device, device);
     }
   });
 
@@ -62,7 +55,7 @@ describe("GET /sessions", () => {
       const { logIn } = await openApp();
       const { browser, key } = await logIn();
       await redis.hSet(key, "session_user", user);
-      assert.deepEqual(devicesIn(await browser.get("/sessions")), []);
+      assert.deepEqual(sessionsIn(await browser.get("/sessions")), []);
       assert.equal((await browser.get(PAGE_WITH_LIST, AS_FORM)).status, 200);
       assert.deepEqual((await browser.post("/sessions/end-others")).json, { ended: 0 });
       assert.equal((await browser.post("/rotate")).status, 200);
@@ -73,7 +66,7 @@ describe("GET /sessions", () => {
     const { logIn } = await openApp();
     const { browser, key } = await logIn({ ttl: "50" });
     await redis.expire(key, 20);
-    const [device] = devicesIn(await browser.get("/sessions"));
+    const [device] = sessionsIn(await browser.get("/sessions"));
     assert.ok(device!.ttl <= 20);
     assert.ok((await redis.ttl(key)) <= 20);
   });
@@ -207,7 +200,7 @@ describe("GET /session?sessions=true", () => {
     const reply = await browser.get("/session?refresh=false&sessions=true");
     assert.deepEqual([reply.json.session_id, reply.json.session?.["username"]], [id, "andrew"]);
     assert.deepEqual(
-      new Set(devicesIn(reply).map(({ handle }) => handle)),
+      new Set(sessionsIn(reply).map(({ handle }) => handle)),
       new Set([handleOf(id), handleOf(other.id)]),
     );
     assert.ok((await redis.ttl(key)) <= 20);
@@ -248,7 +241,7 @@ describe("the list on the page", () => {
     const { shown } = await browser.get(PAGE_WITH_LIST, AS_FORM);
     assert.equal(shown.split("data-handle=").length - 1, 20);
     assert.match(shown, /These are the latest 20/);
-    assert.equal(devicesIn(await browser.get("/session?refresh=false&sessions=true")).length, 20);
+    assert.equal(sessionsIn(await browser.get("/session?refresh=false&sessions=true")).length, 20);
     assert.equal((await handlesOf(browser)).length, 26);
     assert.deepEqual((await browser.post("/sessions/end-others")).json, { ended: 25 });
   });

@@ -149,13 +149,25 @@ describe("the form", () => {
     );
   });
 
+  for (const [absoluteTtl, text] of [
+    [86_400, "1 day"],
+    [172_800, "2 days"],
+    [7200, "2 h"],
+    [90, "90 s"],
+  ] as const) {
+    test(`names the absolute timeout of the server: ${text}`, () => {
+      const { choices } = createSessionView({ ...SETTINGS, absoluteTtl }, state()).absoluteTtl;
+      assert.equal(choices.at(-1)?.text, text.replace(" ", "\u00a0"));
+    });
+  }
+
   test("keeps what was typed, and shows a mistake at its field only", () => {
     const mistake = { message: "TTL must be at most 60 seconds.", field: "ttl" };
     const typed = { ...NOTHING_TYPED, username: "grace", ttl: "61" };
-    const { username, ttl, news } = createSessionView(SETTINGS, state({}, { mistake, typed }));
+    const { username, ttl, notices } = createSessionView(SETTINGS, state({}, { mistake, typed }));
     assert.deepEqual(username, { value: "grace", mistake: "" });
     assert.deepEqual([ttl.value, ttl.mistake], ["61", mistake.message]);
-    assert.ok(news.every(({ isBad }) => !isBad));
+    assert.ok(notices.every(({ isBad }) => !isBad));
   });
 });
 
@@ -209,7 +221,7 @@ describe("the cost", () => {
   });
 });
 
-describe("the news", () => {
+describe("the notice", () => {
   test("is the mistake that is about no field, else the notice, else the state of the session", () => {
     const mistake = { message: "Session expired", field: undefined };
     const headings = [
@@ -218,10 +230,12 @@ describe("the news", () => {
       state(),
       state({}, { session: null }),
       state({}, { session: null, sessionId: undefined, key: undefined }),
-    ].map((pageState) => createSessionView(SETTINGS, pageState).news.map(({ heading, text }) => `${heading} ${text}`));
+    ].map((pageState) =>
+      createSessionView(SETTINGS, pageState).notices.map(({ heading, text }) => `${heading} ${text}`),
+    );
     const expected = [/^Session expired\. /, /Page view counted/, /session is live/, /^Session ended\. /, /no session/];
-    for (const [i, [news = "", ...more]] of headings.entries()) {
-      assert.match(news, expected[i]!);
+    for (const [i, [notice = "", ...more]] of headings.entries()) {
+      assert.match(notice, expected[i]!);
       assert.deepEqual(more, []);
     }
   });
