@@ -417,11 +417,11 @@ function checkCookie(isLogOut = false) {
 
 /** A peek between the log-out in another tab and its reply still had the cookie, so the page took it for a deletion. */
 function sayLoggedOut() {
-  const said = document.querySelector(".news[data-reason='elsewhere']");
+  const said = document.querySelector(".notice[data-reason='elsewhere']");
   const { content } = /** @type {HTMLTemplateElement} */ (byId("ended"));
-  const news = /** @type {Element} */ (content.querySelector(".news[data-reason='tab']")?.cloneNode(true));
-  setText(news, ".when", ` at ${timeOfDay(performance.now())}`);
-  said?.replaceWith(news);
+  const notice = /** @type {Element} */ (content.querySelector(".notice[data-reason='tab']")?.cloneNode(true));
+  setText(notice, ".when", ` at ${timeOfDay(performance.now())}`);
+  said?.replaceWith(notice);
   announce();
 }
 
