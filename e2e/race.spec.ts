@@ -58,7 +58,7 @@ test("lets somebody write before the log-out, and start again", async ({ page })
   await expect(step(page, "Request reads")).toBeEnabled();
 });
 
-test("keeps the steps that were taken when the page around them changes", async ({ page, context, redis, start }) => {
+test("keeps the steps that were run when the page around them changes", async ({ page, context, redis, start }) => {
   await start(page);
   await step(page, "User logs in").click();
   await step(page, "Request reads").click();
@@ -169,7 +169,7 @@ for (const javaScriptEnabled of [true, false]) {
 test.describe("while Redis does not reply", () => {
   test.use({ expectedStatuses: [503] });
 
-  test("a step says so, and can be taken again", async ({ page, redis }) => {
+  test("a step says so, and can be run again", async ({ page, redis }) => {
     await page.goto("/");
     redis.hang();
     await step(page, "User logs in").click();

@@ -18,8 +18,6 @@ const MOVED_MS = 1000;
 const REDIS_DOWN = "Redis cannot be used at the moment.";
 const UNCERTAIN = "It is not certain whether your last click took effect.";
 const MAX_COSTS = 6;
-/** A smaller move of the expiry is the network's delay, and no reset. */
-const RESET_MS = 300;
 /** The last seconds look like the last seconds: a third of the timeout, and these milliseconds at most. */
 const LAST_MS = 5000;
 
@@ -80,7 +78,7 @@ const listLink = () => document.getElementById("list-sessions");
 const expiresAt = () => Math.min(ends.idle, ends.absolute);
 
 /** @type {typeof import("./timeline.js")} */
-const { formatSeconds, TimelineChart } = await import(/** @type {HTMLLinkElement} */ (byId("timeline-module")).href);
+const { DELAY_MS, formatSeconds, TimelineChart } = await import(/** @type {HTMLLinkElement} */ (byId("timeline-module")).href);
 
 /** The timeline stays the same element, whatever is shown around it. An error page has none. */
 const timelineFigure = document.getElementById("timeline");
@@ -165,7 +163,7 @@ function observe({ kind, request }) {
   const last = chart?.timeline.events.at(-1);
   const gained = last && last.kind !== "end" ? expiresAt() - last.expiresAt : 0;
   const wasMoved = Math.abs(gained) > MOVED_MS;
-  if (gained > RESET_MS && (kind === "use" || (kind === "peek" && wasMoved))) experiment("use");
+  if (gained > DELAY_MS && (kind === "use" || (kind === "peek" && wasMoved))) experiment("use");
   chart?.timeline.record({
     kind: kind === "peek" && wasMoved ? "elsewhere" : kind,
     request,
@@ -532,7 +530,8 @@ function announce() {
 }
 
 /**
- * Keeps what the last clicks cost, below the newest. A click closes them, so that nothing below moves at the next one. Reads of the checkbox share one entry that counts them.
+ * Keeps what the last clicks cost, below the newest. A click closes them, so that nothing below moves at the next one.
+ * Reads of the checkbox share one entry that counts them.
  *
  * @param {Element} newMain
  * @param {Element} oldMain
@@ -568,7 +567,7 @@ function keepList(newMain, oldMain) {
 }
 
 /**
- * Keeps the race lab with the steps that were taken in it, and puts the result of a race, or a mistake, into it.
+ * Keeps the race lab with the steps that were run in it, and puts the result of a race, or a mistake, into it.
  *
  * @param {Element} newMain
  * @param {Element} oldMain

@@ -1,6 +1,6 @@
 /*
  * The race lab, step by step: each step runs in Redis when somebody asks for it, in the order that they choose. Many
- * rounds are run and counted without this script, which then begins the steps anew and scrolls to the result.
+ * rounds are run and counted without this script, which then resets the steps and scrolls to the result.
  */
 
 /**
@@ -20,9 +20,10 @@ const HINTS = {
   "start logout read": "Done: the request found no session and ends. 1 starts again.",
 };
 
-/** Names the two sessions. */
+/** Names the three sessions. */
 let id = "";
-let taken = "";
+/** The steps that were run, in order, as in `HINTS`. */
+let stepsRun = "";
 
 const lab = document.getElementById("race");
 const stepper = lab?.querySelector(".stepper");
@@ -31,11 +32,11 @@ const buttons = Array.from(stepper?.querySelectorAll("button") ?? []);
 stepper?.removeAttribute("hidden");
 for (const button of buttons)
   button.addEventListener("click", () => {
-    if (!button.ariaDisabled) void take(button.value);
+    if (!button.ariaDisabled) void runStep(button.value);
   });
 if (lab) {
   const results = new MutationObserver(() => {
-    taken = ""; // the result of a race has taken the place of the steps
+    stepsRun = ""; // the result of a race has replaced the steps
     showButtons();
     reveal("#run-race");
   });
@@ -43,7 +44,7 @@ if (lab) {
 }
 
 /** @param {string} step */
-async function take(step) {
+async function runStep(step) {
   for (const button of buttons) button.disabled = true;
   try {
     const reply = await post(step);
@@ -52,10 +53,10 @@ async function take(step) {
       else show(way, step, reply[way]);
     }
     if (step === "start") ({ id } = reply);
-    taken = step === "start" ? step : `${taken} ${step}`;
-    if (step === "read" && !reply.plain.found) taken = "start logout read"; // or it has expired
+    stepsRun = step === "start" ? step : `${stepsRun} ${step}`;
+    if (step === "read" && !reply.plain.found) stepsRun = "start logout read"; // or it has expired
     showButtons();
-    const isDone = HINTS[taken]?.startsWith("Done");
+    const isDone = HINTS[stepsRun]?.startsWith("Done");
     if (step === "start" || isDone) reveal(".stepper"); // only then: the next button stays under the mouse
   } catch (error) {
     showButtons(error instanceof Error ? error.message : "The server does not answer.");
@@ -74,12 +75,12 @@ async function post(step) {
 }
 
 /** Shows which steps are possible, and which of them comes next in the story. */
-function showButtons(hint = HINTS[taken]) {
-  const possible = buttons.filter(({ value }) => value === "start" || `${taken} ${value}` in HINTS);
+function showButtons(hint = HINTS[stepsRun]) {
+  const possible = buttons.filter(({ value }) => value === "start" || `${stepsRun} ${value}` in HINTS);
   for (const button of buttons) {
     button.disabled = !possible.includes(button);
     button.classList.toggle("next", button === (possible[1] ?? possible[0]));
-    button.classList.toggle("taken", taken.includes(button.value));
+    button.classList.toggle("run", stepsRun.includes(button.value));
   }
   part(".hint").textContent = hint ?? "";
 }
@@ -99,12 +100,12 @@ function begin(way, held) {
 /**
  * @param {string} way
  * @param {string} step
- * @param {{ calls: { call: string, reply: string, held: string }[], fields: Record<string, string> }} taken
+ * @param {{ calls: { call: string, reply: string, held: string }[], fields: Record<string, string> }} result
  */
 function show(way, step, { calls, fields }) {
   const who = step === "logout" ? "Log-out" : "Request";
   for (const { call, reply, held } of calls) addRow(way, [who, call, reply, held]);
-  if (step === "write" && taken.includes("logout")) {
+  if (step === "write" && stepsRun.includes("logout")) {
     const isThere = "page_views" in fields;
     const isComplete = "username" in fields;
     const revived = isComplete

@@ -29,13 +29,13 @@ if (strip && closeButton) {
   document.addEventListener("experiment", (event) => tick(/** @type {CustomEvent<string>} */ (event).detail));
   document.addEventListener("shown", show);
   strip.addEventListener("submit", nameUser);
-  for (const item of items) offer(item);
+  for (const item of items) makePickable(item);
   if (document.querySelector("#race-results[data-rounds]")) tick("race");
   show();
 }
 
 /** The title becomes a button that lights the experiment. @param {HTMLElement} item */
-function offer(item) {
+function makePickable(item) {
   const title = /** @type {HTMLElement} */ (item.querySelector("h3"));
   const button = document.createElement("button");
   button.type = "button";
@@ -79,7 +79,7 @@ function tick(experiment) {
   show();
 }
 
-/** Opened again after all is done, it starts anew. @param {boolean} isClosed */
+/** Opened again when all are done, it begins with the first one. @param {boolean} isClosed */
 function toggle(isClosed) {
   const isAllDone = progress.done.length === items.length;
   progress = { done: isAllDone && !isClosed ? [] : progress.done, isClosed };

@@ -1,6 +1,6 @@
 /*
- * The timeline: the TTL of the session over the last two idle timeouts, what moved it, and when it will end. `Timeline` and `drawTimeline` know
- * nothing of the page, so that they can be tested by themselves; `TimelineChart` shows the drawing as SVG.
+ * The timeline: the TTL of the session, what moved it, and when it will end. `Timeline` and `drawTimeline` know nothing of
+ * the page, so that they can be tested by themselves; `TimelineChart` shows the drawing as SVG.
  * Times are in milliseconds, on the clock of `performance.now()`.
  */
 
@@ -21,7 +21,7 @@ const REACH_PX = 22; // how far from a mark one may point at it: a finger is 44 
 const PEEK_PX = 5; // peeks that are closer together are left out
 const MAX_EVENTS = 400;
 const HEADROOM = 1.15; // the highest idle timeout is drawn below the upper edge
-const LIFT_MS = 300; // a smaller difference is the network's delay
+export const DELAY_MS = 300; // a smaller difference is the delay of the network
 const MAX_LABELS = 12; // in the summary: with a read each second there are many
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -164,13 +164,13 @@ function symbolOf(event, before) {
   if (event.kind !== "use") return event.kind;
   const { at, expiresAt, idleTimeout } = event;
   const isFirst = before === undefined || before.kind === "end";
-  const isReset = isFirst ? expiresAt - at > idleTimeout - LIFT_MS : expiresAt - before.expiresAt > LIFT_MS;
+  const isReset = isFirst ? expiresAt - at > idleTimeout - DELAY_MS : expiresAt - before.expiresAt > DELAY_MS;
   return isReset ? "reset" : "use";
 }
 
 /** @param {Observation} observation */
 const isCapped = ({ at, expiresAt, idleTimeout, deadline }) =>
-  deadline - expiresAt < LIFT_MS && expiresAt - at < idleTimeout - LIFT_MS;
+  deadline - expiresAt < DELAY_MS && expiresAt - at < idleTimeout - DELAY_MS;
 
 /**
  * What a mark says.
