@@ -71,7 +71,7 @@ async function measureServers(
   return (name, route) => speeds(`${name} ${route}`);
 }
 
-/** Many more users log in, because the demo has to look at each session of a user who has a hundred. */
+/** Many more users log in, because the demo has to peek at each session of a user who has a hundred. */
 const LOG_INS = 20;
 
 /** Each session has a user of its own, because the demo keeps a list of each user's sessions. */

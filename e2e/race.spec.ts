@@ -82,7 +82,7 @@ test("can be worked by keyboard", async ({ page }) => {
   await expect(way(page, "This store")).toContainText("The session stays deleted.");
 });
 
-test("begins the steps anew after a race of many rounds", async ({ page }) => {
+test("resets the steps after a race of many rounds", async ({ page }) => {
   await page.goto("/");
   await step(page, "User logs in").click();
   await step(page, "Request reads").click();

@@ -66,15 +66,15 @@ test("shows a session expire, with nobody touching the page, and offers its time
   await expect(field(page, "session_ttl")).toHaveText("45");
 });
 
-test("looks without extending the session", async ({ page, context, redis, start }) => {
+test("peeks without extending the session", async ({ page, context, redis, start }) => {
   await start(page, { ttl: 30 });
   const before = await redis.timeLeft(context);
-  for (let looks = 0; looks < 10; looks += 1) await page.request.get("/session?refresh=false");
+  for (let done = 0; done < 10; done += 1) await page.request.get("/session?refresh=false");
   await peeks(page, 2);
   await expect.poll(() => redis.timeLeft(context)).toBeLessThan(before - 1000);
 });
 
-test("reads instead of looking while the checkbox is on, so that the session stays", async ({
+test("reads instead of peeking while the checkbox is on, so that the session stays", async ({
   page,
   context,
   redis,
@@ -105,7 +105,7 @@ test("does not read the next session each second", async ({ page, start }) => {
 test.describe("a click that arrives after the end", () => {
   test.use({ javaScriptEnabled: false, expectedStatuses: [401] });
 
-  test("is told so, and gets a form to start anew", async ({ page, context, redis, start }) => {
+  test("is told so, and gets a form to log in again", async ({ page, context, redis, start }) => {
     await start(page);
     await redis.remove(context);
     await page.getByRole("button", { name: "Count a page view" }).click();

@@ -78,7 +78,9 @@ const listLink = () => document.getElementById("list-sessions");
 const expiresAt = () => Math.min(ends.idle, ends.absolute);
 
 /** @type {typeof import("./timeline.js")} */
-const { DELAY_MS, formatSeconds, TimelineChart } = await import(/** @type {HTMLLinkElement} */ (byId("timeline-module")).href);
+const { DELAY_MS, formatSeconds, TimelineChart } = await import(
+  /** @type {HTMLLinkElement} */ (byId("timeline-module")).href
+);
 
 /** The timeline stays the same element, whatever is shown around it. An error page has none. */
 const timelineFigure = document.getElementById("timeline");
@@ -349,7 +351,7 @@ function showKeepingInput(newMain, cause) {
 }
 
 /**
- * Shows the end of the session, from the template that came with the page. If no timeout explains the end, looks first
+ * Shows the end of the session, from the template that came with the page. If no timeout explains the end, asks first
  * whether the browser still has the cookie: another tab may have logged out.
  *
  * @param {AbortSignal} signal

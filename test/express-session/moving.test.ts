@@ -342,13 +342,13 @@ class Run {
   }
 
   /** The types and the seconds left of what is at the old key and at the new one. */
-  async #look() {
+  async #peek() {
     const { oldKey, newKey } = this.stores;
     return Promise.all([oldKey("a"), newKey("a")].map((key) => Promise.all([redis.type(key), redis.ttl(key)])));
   }
 
   async assertIsSomewhere(): Promise<void> {
-    const [[oldType, oldTtl], [newType, newTtl]] = (await this.#look()) as [[string, number], [string, number]];
+    const [[oldType, oldTtl], [newType, newTtl]] = (await this.#peek()) as [[string, number], [string, number]];
     assert.ok(oldType === "string" || newType === "hash", "The session is lost");
     assert.ok(oldTtl !== -1 && newTtl !== -1, "A key has no expiry");
   }
@@ -364,7 +364,7 @@ class Run {
   async assertDestroyed(): Promise<void> {
     for (const store of [this.stores.sharing(), this.stores.takingOver()])
       assert.equal(await store.get("a"), undefined);
-    const [[oldType], [newType, newTtl]] = (await this.#look()) as [[string, number], [string, number]];
+    const [[oldType], [newType, newTtl]] = (await this.#peek()) as [[string, number], [string, number]];
     assert.deepEqual([oldType, newType], ["none", "string"]);
     assert.ok(newTtl > 0);
   }

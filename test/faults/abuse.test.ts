@@ -35,7 +35,7 @@ function open(t: TestContext): Socket {
   return socket.on("error", () => {}).setEncoding("latin1");
 }
 
-/** What the server answers until it ends the connection. */
+/** What the server sends until it ends the connection. */
 async function received(socket: Socket): Promise<RawReply[]> {
   return parseReplies(await text(socket));
 }
@@ -108,10 +108,10 @@ describe("a request that is refused before it is whole", AT_ONCE, () => {
       const socket = open(t);
       socket.write(request, "latin1");
       socket.end();
-      const [answer, ...more] = await received(socket);
-      assert.deepEqual([answer?.status, more], [expected, []]);
-      assertGuarded(answer!);
-      assert.match(String((JSON.parse(answer!.body) as { error: unknown }).error), /^[A-Z].*\.$/);
+      const [reply, ...more] = await received(socket);
+      assert.deepEqual([reply?.status, more], [expected, []]);
+      assertGuarded(reply!);
+      assert.match(String((JSON.parse(reply!.body) as { error: unknown }).error), /^[A-Z].*\.$/);
       await assertServesOthers();
     });
   }
@@ -119,8 +119,8 @@ describe("a request that is refused before it is whole", AT_ONCE, () => {
   test("or taken for what it asks, carries the security headers: an expectation that nobody meets", async (t) => {
     const socket = open(t);
     socket.write(`${HEAD}Connection: close\r\nExpect: miracles\r\n\r\n`);
-    const [answer] = await received(socket);
-    assertGuarded(answer!);
+    const [reply] = await received(socket);
+    assertGuarded(reply!);
   });
 
   test("gets its reply also if it is a HEAD whose body never comes", async (t) => {
@@ -142,16 +142,16 @@ describe("a body", AT_ONCE, () => {
   ] as const) {
     test(`of 5 MB ${how} gets 413, which a client reads that first sends all of it`, async (t) => {
       const socket = open(t);
-      const answers = received(socket);
+      const replies = received(socket);
       socket.write(`POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: ${FORM}\r\n${framing}\r\n\r\n`);
       const part = "x".repeat(20_000);
       const sent = framing.startsWith("T") ? `${part.length.toString(16)}\r\n${part}\r\n` : part;
       for (let parts = 0; parts < 250; parts++) if (!socket.write(sent)) await once(socket, "drain");
       if (sent !== part) socket.write("0\r\n\r\n");
       socket.end();
-      const [answer] = await answers;
-      assert.equal(answer?.status, 413);
-      assertGuarded(answer);
+      const [reply] = await replies;
+      assert.equal(reply?.status, 413);
+      assertGuarded(reply);
     });
   }
 
@@ -170,11 +170,11 @@ describe("a body", AT_ONCE, () => {
 
   test("without an end gets 413, and the connection is ended soon", async (t) => {
     const socket = open(t);
-    const answers = received(socket).catch(() => []); // who does not stop sending may miss the answer
+    const replies = received(socket).catch(() => []); // who does not stop sending may miss the reply
     socket.write(`POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: ${FORM}\r\nContent-Length: 9000000000\r\n\r\n`);
     const sending = setInterval(() => socket.write("x".repeat(10_000)), 5);
     t.after(() => clearInterval(sending));
-    const isOver = await Promise.race([answers.then(() => true), sleep(1000 + BUSY_SECOND_MS, false)]);
+    const isOver = await Promise.race([replies.then(() => true), sleep(1000 + BUSY_SECOND_MS, false)]);
     assert.equal(isOver, true);
   });
 });
@@ -191,12 +191,12 @@ describe("a client that takes its time", AT_ONCE, () => {
       socket.write(head);
       const dripping = setInterval(() => socket.write("x"), 1000);
       t.after(() => clearInterval(dripping));
-      const answers = received(socket);
+      const replies = received(socket);
       await assertServesOthers();
-      const [answer] = await answers;
+      const [reply] = await replies;
       const ms = performance.now() - start;
-      assert.equal(answer?.status, 408);
-      assertGuarded(answer);
+      assert.equal(reply?.status, 408);
+      assertGuarded(reply);
       assert.ok(ms < limit + BUSY_SECOND_MS, `ended after ${ms.toFixed()} ms`);
     });
   }
@@ -234,8 +234,8 @@ describe("a client that goes away", ONE_BY_ONE, () => {
   for (const [when, request] of [
     ["in the middle of a header", "GET /session HTTP/1.1\r\nHo"],
     ["in the middle of a form", login],
-    ["before its answer", page],
-    ["before any of its twenty answers", page.repeat(20)],
+    ["before its reply", page],
+    ["before any of its twenty replies", page.repeat(20)],
   ] as const) {
     for (const [how, leave] of [
       ["politely", (socket: Socket) => socket.end()],

@@ -188,13 +188,13 @@ const request = fc.oneof(
 
 interface Exchange {
   request: string;
-  answers: RawReply[];
-  /** What came that is no whole answer. */
+  replies: RawReply[];
+  /** What came that is no whole reply. */
   nonsense: string | undefined;
   ms: number;
 }
 
-/** Sends it as it is, and hangs up once something is answered or nothing will be. */
+/** Sends it as it is, and hangs up once something has come back or nothing will. */
 async function exchange(port: number, sent: string): Promise<Exchange> {
   const start = performance.now();
   const socket = connect({ port, host: "127.0.0.1" }).setEncoding("latin1");
@@ -213,20 +213,20 @@ async function exchange(port: number, sent: string): Promise<Exchange> {
   clearTimeout(overdue);
   const ms = performance.now() - start;
   try {
-    return { request: sent, answers: parseReplies(received), nonsense: undefined, ms };
+    return { request: sent, replies: parseReplies(received), nonsense: undefined, ms };
   } catch (error) {
-    return { request: sent, answers: [], nonsense: isReset ? undefined : String(error), ms };
+    return { request: sent, replies: [], nonsense: isReset ? undefined : String(error), ms };
   }
 }
 
-const shown = ({ request: sent, answers, nonsense }: Exchange) => ({
+const shown = ({ request: sent, replies, nonsense }: Exchange) => ({
   request: sent.slice(0, 300),
-  answers: answers.map(({ status, headers }) => `${status} ${JSON.stringify(Object.fromEntries(headers))}`),
+  replies: replies.map(({ status, headers }) => `${status} ${JSON.stringify(Object.fromEntries(headers))}`),
   nonsense,
 });
 const isMeant = (status: number) => (status >= 100 && status < 500) || status === 501 || status === 505;
 
-test("hostile bytes, whatever they are, get an answer or a closed connection", { timeout: 300_000 }, async (t) => {
+test("hostile bytes, whatever they are, get a reply or a closed connection", { timeout: 300_000 }, async (t) => {
   t.diagnostic(`seed ${SEED}: repeat it with FUZZ_SEED=${SEED}`);
   const requests = fc.sample(request, { seed: SEED, numRuns: REQUESTS });
   const redis = await spawnRedis(t);
@@ -243,14 +243,14 @@ test("hostile bytes, whatever they are, get an answer or a closed connection", {
   );
   const seconds = (performance.now() - start) / 1000;
   const slowest = Math.max(...exchanges.map(({ ms }) => ms));
-  const statuses = exchanges.flatMap(({ answers }) => answers.map(({ status }) => status));
+  const statuses = exchanges.flatMap(({ replies }) => replies.map(({ status }) => status));
   const counts = Array.from(new Set(statuses))
     .toSorted((a, b) => a - b)
     .map((status) => `${status} × ${statuses.filter((one) => one === status).length}`);
-  const unanswered = exchanges.filter(({ answers }) => answers.length === 0).length;
+  const unanswered = exchanges.filter(({ replies }) => replies.length === 0).length;
   t.diagnostic(
     `${exchanges.length} requests in ${seconds.toFixed(1)} s, slowest ${slowest.toFixed()} ms, ` +
-      `${counts.join(", ")}, ${unanswered} without an answer`,
+      `${counts.join(", ")}, ${unanswered} without a reply`,
   );
 
   const assertNone = (isWrong: (one: Exchange) => boolean) => {
@@ -258,22 +258,22 @@ test("hostile bytes, whatever they are, get an answer or a closed connection", {
     assert.deepEqual(wrong.slice(0, 5).map(shown), [], `${wrong.length} in all`);
   };
 
-  await t.test("every answer is whole and is HTTP", () => {
+  await t.test("every reply is whole and is HTTP", () => {
     assertNone(({ nonsense }) => nonsense !== undefined);
   });
 
-  await t.test("every answer has a status that is meant: never an error of the server's", () => {
-    assertNone(({ answers }) => !answers.every(({ status }) => isMeant(status)));
+  await t.test("every reply has a status that is meant: never an error of the server's", () => {
+    assertNone(({ replies }) => !replies.every(({ status }) => isMeant(status)));
   });
 
-  await t.test("every answer carries the security headers", () => {
+  await t.test("every reply carries the security headers", () => {
     assertNone(
-      ({ answers }) => !answers.every(({ status, headers }) => status < 200 || headers.has("content-security-policy")),
+      ({ replies }) => !replies.every(({ status, headers }) => status < 200 || headers.has("content-security-policy")),
     );
   });
 
-  await t.test("no answer carries a header that a client made up", () => {
-    assertNone(({ answers }) => answers.some(({ headers }) => headers.has("x") || headers.has("__proto__")));
+  await t.test("no reply carries a header that a client made up", () => {
+    assertNone(({ replies }) => replies.some(({ headers }) => headers.has("x") || headers.has("__proto__")));
   });
 
   await t.test("none takes longer than a second", () => {

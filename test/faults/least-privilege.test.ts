@@ -38,7 +38,7 @@ async function asUser<Result>(
   }
 }
 
-const operations: [name: string, run: (store: RedisSessionStore, id: string) => Promise<unknown>, answer: unknown][] = [
+const operations: [name: string, run: (store: RedisSessionStore, id: string) => Promise<unknown>, result: unknown][] = [
   ["getSession", async (store, id) => (await store.getSession(id))?.["username"], "ada"],
   [
     "getSession within a second of the last use, with little time left",
@@ -48,7 +48,7 @@ const operations: [name: string, run: (store: RedisSessionStore, id: string) => 
     },
     true,
   ],
-  ["getSession, a look", async (store, id) => (await store.getSession(id, { refreshTtl: false }))?.["username"], "ada"],
+  ["getSession, a peek", async (store, id) => (await store.getSession(id, { refreshTtl: false }))?.["username"], "ada"],
   ["updateSession", (store, id) => store.updateSession(id, { username: "grace", theme: null }), true],
   ["incrementField", (store, id) => store.incrementField(id, "page_views", 2), 3],
   ["setSessionTtl", (store, id) => store.setSessionTtl(id, 600), true],
@@ -123,11 +123,11 @@ async function operationsThatFail(username: string): Promise<string[]> {
   return asUser(username, async (store) => {
     const failures: string[] = [];
     for (const [name, run, expected] of operations) {
-      const answer = await store
+      const result = await store
         .createSession({ username: "ada", page_views: 1 }, { ttl: 500 })
         .then((id) => run(store, id))
         .catch((error: Error) => error.message);
-      if (answer !== expected) failures.push(`${name}: ${String(answer)}`);
+      if (result !== expected) failures.push(`${name}: ${String(result)}`);
     }
     return failures;
   });

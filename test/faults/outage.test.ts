@@ -245,16 +245,16 @@ describe("under a steady load", AT_ONCE, () => {
     test(`no request waits longer than a second while Redis ${what}`, async (t) => {
       const { redis, logIn, server } = await openDemo(t);
       const browser = await logIn("ada");
-      const answers = await underLoad(browser, async () => {
+      const replies = await underLoad(browser, async () => {
         await sleep(500);
         await happens(redis);
         await assertBack(browser, "ada");
       });
-      const slowest = Math.max(...answers.map(({ ms }) => ms));
-      const refused = answers.filter(({ result }) => result.status === 503);
-      t.diagnostic(`${answers.length} requests, ${refused.length} × 503, slowest ${slowest.toFixed()} ms`);
+      const slowest = Math.max(...replies.map(({ ms }) => ms));
+      const refused = replies.filter(({ result }) => result.status === 503);
+      t.diagnostic(`${replies.length} requests, ${refused.length} × 503, slowest ${slowest.toFixed()} ms`);
       assertQuick(slowest, "the slowest");
-      for (const { result } of answers) {
+      for (const { result } of replies) {
         assert.ok([200, 503].includes(result.status), result.text);
         assert.deepEqual(result.setCookies, []);
       }
@@ -274,8 +274,8 @@ describe("under a steady load", AT_ONCE, () => {
       const ask = async (count: number) => {
         const batch = `${`${request}\n`.repeat(99)}${request}Connection: close\n\n`;
         for (let sent = 0; sent < count; sent += 500) {
-          const answers = await Promise.all(Array.from({ length: 5 }, () => sendRaw(port, batch)));
-          const statuses = answers.flatMap((received) => parseReplies(received).map(({ status }) => status));
+          const replies = await Promise.all(Array.from({ length: 5 }, () => sendRaw(port, batch)));
+          const statuses = replies.flatMap((received) => parseReplies(received).map(({ status }) => status));
           assert.deepEqual(
             statuses,
             Array.from({ length: 500 }, () => 503),

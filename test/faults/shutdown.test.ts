@@ -58,11 +58,11 @@ class Visitor {
     this.#socket.setEncoding("latin1").on("data", (chunk: string) => {
       received += chunk;
       if (!received.endsWith("}")) return;
-      const [answer] = parseReplies(received);
+      const [reply] = parseReplies(received);
       this.sentAt = undefined;
-      if (answer?.status === 200) this.answered += 1;
+      if (reply?.status === 200) this.answered += 1;
       else this.refused += 1;
-      if (answer?.headers.get("connection") === "close") this.#socket.end();
+      if (reply?.headers.get("connection") === "close") this.#socket.end();
       else ask();
     });
     this.#socket.once("end", () => this.#socket.end()); // also when a request is dropped

@@ -178,7 +178,7 @@ describe("a Redis that was named and is not there", AT_ONCE, () => {
   const absent: [what: string, redisHost: string, portOf: (t: TestContext) => Promise<number>][] = [
     ["nobody listens", "127.0.0.1", async () => REFUSED],
     ["nobody listens at an IPv6 address", "::1", async () => REFUSED],
-    ["whoever listens never answers", "127.0.0.1", (t) => listen(t, silent(t))],
+    ["whoever listens never replies", "127.0.0.1", (t) => listen(t, silent(t))],
     [
       "whoever listens hangs up",
       "127.0.0.1",

@@ -177,7 +177,7 @@ describe("GET /session", () => {
     assert.ok((await redis.pTTL(key)) > 40_000);
   });
 
-  test("looks with ?refresh=false, which extends and writes nothing", async () => {
+  test("peeks with ?refresh=false, which extends and writes nothing", async () => {
     const { logIn } = await openApp();
     const { browser, key } = await logIn({ ttl: "50" });
     await redis.expire(key, 20);
@@ -253,7 +253,7 @@ describe("GET /", () => {
 });
 
 describe("POST /increment", () => {
-  test("counts a page view and answers the session and the new number", async () => {
+  test("counts a page view and replies with the session and the new number", async () => {
     const { logIn } = await openApp();
     const { browser, id } = await logIn({ username: "andrew", ttl: "15" });
     const reply = await browser.post("/increment");
@@ -455,7 +455,7 @@ describe("without a live session", () => {
       [{}, "a program"],
       [AS_FORM, "a form"],
     ] as const) {
-      test(`POST ${path} answers 401 to ${as} without a cookie`, async () => {
+      test(`POST ${path} replies 401 to ${as} without a cookie`, async () => {
         const { newBrowser, keys } = await openApp();
         const reply = await newBrowser().post(path, { ttl: "15" }, headers);
         assert.equal(reply.status, 401);
@@ -465,7 +465,7 @@ describe("without a live session", () => {
         assert.deepEqual(await keys(), []);
       });
 
-      test(`POST ${path} answers 401 to ${as} with a dead cookie, and leaves the cookie alone`, async () => {
+      test(`POST ${path} replies 401 to ${as} with a dead cookie, and leaves the cookie alone`, async () => {
         const { newBrowser, keys } = await openApp();
         const browser = newBrowser(ABSENT);
         const reply = await browser.post(path, { ttl: "15" }, headers);
@@ -544,7 +544,7 @@ describe("addresses and methods", () => {
   ];
   for (const [allow, methods, paths] of routes) {
     for (const path of paths) {
-      test(`${path} takes ${allow} and answers 405 to ${methods.join(", ")}`, async () => {
+      test(`${path} takes ${allow} and replies 405 to ${methods.join(", ")}`, async () => {
         const { newBrowser } = await openApp();
         for (const method of methods) {
           const { status, headers, json } = await newBrowser().send(path, { method });
@@ -556,7 +556,7 @@ describe("addresses and methods", () => {
   }
 
   for (const path of ["/nothing", "/session/", "/Session", "/login/1", "/index.html", "/views/page.js"]) {
-    test(`${path} answers 404 by any method`, async () => {
+    test(`${path} replies 404 by any method`, async () => {
       const { newBrowser } = await openApp();
       for (const method of ["GET", "POST"]) {
         const { status, json } = await newBrowser().send(path, { method });
@@ -567,7 +567,7 @@ describe("addresses and methods", () => {
   }
 
   for (const path of ["/", "/session", "/healthz", "/page.js", "/style.css"]) {
-    test(`HEAD ${path} answers what GET does, without the body`, async () => {
+    test(`HEAD ${path} replies as GET does, without the body`, async () => {
       const { logIn } = await openApp();
       const { browser } = await logIn();
       const get = await browser.get(path);
@@ -675,9 +675,9 @@ describe("an error shown to a browser", () => {
   }
 });
 
-describe("every answer", () => {
+describe("every reply", () => {
   const LOGIN = { method: "POST", body: new URLSearchParams({ ttl: "0" }) };
-  const answers: [kind: string, path: string, init: RequestOptions][] = [
+  const replies: [kind: string, path: string, init: RequestOptions][] = [
     ["the page", "/", {}],
     ["JSON", "/session", {}],
     ["HEAD", "/session", { method: "HEAD" }],
@@ -696,7 +696,7 @@ describe("every answer", () => {
     ["413", "/login", { method: "POST", body: new URLSearchParams({ x: "x".repeat(17_000) }) }],
     ["415", "/login", { method: "POST", body: "x" }],
   ];
-  for (const [kind, path, init] of answers) {
+  for (const [kind, path, init] of replies) {
     test(`is kept by no cache and carries the security headers: ${kind}`, async () => {
       const { newBrowser } = await openApp();
       const { headers } = await newBrowser().send(path, init);
@@ -818,7 +818,7 @@ type Send = (browser: Browser) => Promise<Reply>;
 const increment: Send = (browser) => browser.post("/increment");
 const incrementByForm: Send = (browser) => browser.post("/increment", {}, AS_FORM);
 const read: Send = (browser) => browser.get("/session");
-const look: Send = (browser) => browser.get("/session?refresh=false");
+const peek: Send = (browser) => browser.get("/session?refresh=false");
 const open: Send = (browser) => browser.get("/");
 const changeTtl: Send = (browser) => browser.post("/ttl", { ttl: "100" });
 const rotate: Send = (browser) => browser.post("/rotate");
@@ -832,7 +832,7 @@ const others = [
   changeTtl,
   read,
   increment,
-  look,
+  peek,
   changeTtl,
   open,
   increment,

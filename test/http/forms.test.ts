@@ -35,7 +35,7 @@ describe("the notice of a form", () => {
     assert.match(flashOf(page), /^__Host-flash=; Max-Age=0; Path=\/; HttpOnly; Secure; SameSite=Lax$/);
   });
 
-  test("is not taken away by a page that only looks", async () => {
+  test("is not used up by a page that only peeks", async () => {
     const { logIn } = await openApp();
     const { browser } = await logIn();
     await browser.post("/increment", {}, AS_FORM);
@@ -149,16 +149,16 @@ describe("page_views that somebody made no integer", () => {
 
 /** Looks each few milliseconds, as a second tab does each second, while the form is under way. */
 async function lookDuring(browser: Browser, form: Promise<Reply>): Promise<void> {
-  const looks: Promise<Reply>[] = [];
+  const peeks: Promise<Reply>[] = [];
   const done = form.then(() => true);
-  do looks.push(browser.get("/session?refresh=false"), browser.get("/?refresh=false", AS_FORM));
+  do peeks.push(browser.get("/session?refresh=false"), browser.get("/?refresh=false", AS_FORM));
   while (!(await Promise.race([done, sleep(1, false)])));
-  await Promise.all(looks);
+  await Promise.all(peeks);
 }
 
 describe("a second tab", () => {
   for (const path of ["/login", "/rotate"]) {
-    test(`that looks during POST ${path} signs nobody out, 150 times out of 150`, async () => {
+    test(`that peeks during POST ${path} signs nobody out, 150 times out of 150`, async () => {
       const { logIn } = await openApp();
       const { browser } = await logIn();
       for (let round = 0; round < 150; round++) {

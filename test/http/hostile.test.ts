@@ -178,7 +178,7 @@ describe("a request that no browser sends", () => {
     ["a length that is none", "POST /login HTTP/1.1\nHost: x\nContent-Length: -1", /400/],
   ];
   for (const [what, request, expected] of requests) {
-    test(`gets a clear answer: ${what}`, async () => {
+    test(`gets a clear reply: ${what}`, async () => {
       const app = await openApp();
       const close = request.includes("Connection") ? "" : "\nConnection: close";
       const [head = ""] = (await sendRaw(app.port, `${request}${close}\n\n`)).split("\r\n");

@@ -45,7 +45,7 @@ async function logIn() {
 const everywhere = <Result>(ask: (instance: number) => Promise<Result>) =>
   Promise.all(instances.map((_, instance) => ask(instance)));
 
-/** What each instance makes of an ID, only looking. */
+/** What each instance replies for an ID, peeking only. */
 const lookEverywhere = (id: string) =>
   everywhere(async (instance) => (await newBrowser(instance, id).get("/session?refresh=false")).json);
 

@@ -55,7 +55,7 @@ describe("the race lab", () => {
     assert.deepEqual(await keysLike(redis, `${prefix}*`), []);
   });
 
-  test("takes each step on Redis, in the order that somebody chooses", async () => {
+  test("runs each step on Redis, in the order that somebody chooses", async () => {
     const { lab } = openLab();
     const { id, plain, whole, store } = await lab.start();
     for (const { held } of [plain, whole]) assert.equal(held, "5 fields, page_views 1");

@@ -203,7 +203,7 @@ describe("the absolute timeout", () => {
       ["left the expiry", [...refreshing, ...enders]],
     ] as const) {
       for (const [operation, run] of operations) {
-        test(`begins anew with ${operation} if somebody has written the deadline "${text}" and ${expiry}`, async () => {
+        test(`begins again with ${operation} if somebody has written the deadline "${text}" and ${expiry}`, async () => {
           const { store, key } = openStore(redis, { ttl: 60 });
           await redis.hSet(key(SOME_ID), storedSession(0, { session_deadline: text }));
           if (expiry === "left the expiry") await redis.expire(key(SOME_ID), 30);
