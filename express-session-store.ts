@@ -543,7 +543,7 @@ function takenOverSessions(own: OwnSessions, old: ConnectRedisKeys): Sessions {
   };
 }
 
-/** The mark that is left for a while prevents that a server which has read the old key before copies it afterwards. */
+/** Leaves a mark for a while, so that a server that has already read the old key does not copy it afterwards. */
 async function destroyBoth(own: OwnSessions, old: ConnectRedisKeys, id: string, limit: TimeLimit): Promise<void> {
   await own.markDestroyed(id, limit);
   await old.delete(id, limit);

@@ -304,8 +304,8 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
 export type SessionOperation = "create" | "read" | "peek" | "update" | "increment" | "setTtl" | "moveOut" | "delete";
 
 /**
- * The steps that the operations are made of. Each is one call of the session script on one key. The steps of one
- * operation share its time limit.
+ * The steps that the operations are made of. Each is one call of the session script on one key; `rotate` is two. The
+ * steps of one operation share its time limit.
  */
 export class SessionSteps<Fields extends FieldTypes> {
   readonly scripts: ScriptRunner;

@@ -13,7 +13,7 @@
  *       member = the session's key without the prefix
  *       score  = 1778243696.12301   the session's deadline (Unix time in seconds), and after the point the fraction of the
  *                                   second in which it was created: confirmed
- *                1001775651696      1e12 + Unix time: a log-in is creating the session since then
+ *                1001775651696      1e12 + Unix time: a log-in has been creating the session since then
  *                2001775651696      2e12 + Unix time: a rotation is creating it
  *                one of these, but negative: the session is marked, which means that it is about to be ended
  *
@@ -21,7 +21,7 @@
  * index and the session may be on two nodes, and no command spans both. So the session's own hash decides, and the index
  * is only a superset: it may name sessions that are gone (expired, or left by a crash). Whoever reads it peeks at each
  * session. A live session that is not in the index could not be seen or ended. This must never happen to a session whose
- * ID somebody has. These rules prevent it. They also prevent that a log-in or a rotation fails for no reason:
+ * ID somebody has. These rules prevent it, and keep log-ins and rotations from failing for no reason:
  *
  * - **Add the entry, create the session, confirm the entry.** (`addsBeforeCreating`, `confirms`) If the session were
  *   created before its entry, an "end all" in between would miss the session. An "end all" after the entry was added
@@ -262,7 +262,7 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
     }
     const newest = Array.from(listed.values(), ({ member, state }) => {
       const session = peeks.get(member)!;
-      return { handle: handleOf(member), session, createdAt: session.created_at + state };
+      return { handle: handleOfMember(member), session, createdAt: session.created_at + state };
     }).slice(0, limit);
     newest.sort((a, b) => compare(b.createdAt, a.createdAt));
     return newest.map(({ handle, session }) => ({ handle, session }));
@@ -275,7 +275,7 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
   async endSession(user: string, handle: string | undefined): Promise<boolean> {
     const timeLimit = this.steps.scripts.startTimeLimit();
     for await (const page of this.#pagesOf(user, timeLimit)) {
-      const member = page.find((entry) => handleOf(entry.member) === handle)?.member;
+      const member = page.find((entry) => handleOfMember(entry.member) === handle)?.member;
       if (member === undefined) continue;
       const isEnded = (await this.steps.delete(this.prefix + member, { user, timeLimit })) !== null;
       if (isEnded) await this.#removeEntry(user, member, timeLimit);
@@ -610,7 +610,7 @@ end
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 /** With `hashIds`, a member is `sha256:` and the handle. */
-function handleOf(member: string): string {
+function handleOfMember(member: string): string {
   return member.startsWith("sha256:") ? member.slice("sha256:".length) : digestOf(member);
 }
 

@@ -7,9 +7,9 @@
  *     …
  *     await redis.close();
  *
- * While there is no connection, commands fail at once. No command is sent later, or twice. The connection is replaced when
- * it is lost, when Redis does not reply to a check within 700 ms, and when the server has become a replica, as after a failover
- * behind one address. What is wrong is logged, without secrets: one line when it begins and one when it is over.
+ * While there is no connection, commands fail at once. No command is sent later, or twice. The connection is replaced
+ * when it is lost, when Redis does not reply to a check within 700 ms, and when the server has become a replica, as after
+ * a failover behind one address. What is wrong is logged, without secrets: one line when it begins and one when it is over.
  *
  * `connection.ts` holds the watchdog. There is a file for each kind of Redis: `single.ts`, `cluster.ts`, `sentinel.ts`.
  */
@@ -24,8 +24,8 @@ export type { RedisConnection };
 
 export interface RedisOptions {
   /**
-   * If Redis is not there at the start: `"reject"` (default) rejects with a `RedisConnectionError`; `"wait"` resolves as soon
-   * as it is there; `"continue"` resolves after the first attempt, and commands fail until Redis is there.
+   * If Redis is not there at the start: `"reject"` (default) rejects with a `RedisConnectionError`; `"wait"` resolves as
+   * soon as it is there; `"continue"` resolves after the first attempt, and commands fail until Redis is there.
    */
   ifUnavailable?: "reject" | "wait" | "continue";
   /** Is called with each line of the log. Default: `console.error`. */

@@ -29,8 +29,8 @@ const SHOWN_ARGUMENTS = new Map([
 type ScriptOptions = Parameters<RedisScripting["evalSha"]>[1];
 
 /**
- * A client that passes commands on and logs them. A request whose cost the page shows has a client of its own, so its log has
- * no command of another request, even of the same session.
+ * A client that passes commands on and logs them. A request whose cost the page shows has a client of its own, so its
+ * log has no command of another request, even of the same session.
  */
 export class CommandLog implements RedisScripting {
   /** The first commands that have a reply. */

@@ -1,11 +1,11 @@
 import type { RaceResult } from "../race-lab/race-lab.ts";
 import type { KeyClock } from "../demo-store.ts";
 import { type Cost, costOf, type RequestCost } from "../explain/costs.ts";
+import { type Clock, clocksOf, deadlineOf } from "./clocks.ts";
 import { formField, type FormField, type Mistake, mistakeIn } from "./form-field.ts";
-import { NOTICES, type NoticeName } from "./notices.ts";
+import { endNotices, type Notice, noticeOf, type NoticeName } from "./notices.ts";
 import { createUserSessionsView, type SessionsToShow, type UserSessionsView } from "./user-sessions-view.ts";
 import type { Session } from "../../session-store.ts";
-import { formatSeconds } from "../../views/timeline.js";
 
 /** TTLs that are one click away, in seconds. */
 const TTL_CHOICES = [15, 30, 60, 300, 1800];
@@ -49,28 +49,6 @@ export interface PageState {
   outage: string | undefined;
 }
 
-/** What the page says of the session. */
-export interface Notice {
-  /** Shown in bold before the text. */
-  heading: string;
-  /** Without its full stop: the page's script adds the time at which a session ended. */
-  text: string;
-  isBad: boolean;
-  /** For the page's script, which shows the one that applies. `click`: it is about the last click. */
-  reason: "" | "click" | "outage" | "idle" | "absolute" | "elsewhere" | "tab" | "lost" | "unknown";
-}
-
-/** A timeout of the session. `left` and `of` in milliseconds. */
-export interface Clock {
-  id: "idle" | "absolute";
-  name: string;
-  about: string;
-  isFirst: boolean;
-  left: number;
-  of: number;
-  text: string;
-}
-
 /** The cookie that the browser holds, or gets at a log-in. */
 interface CookieView {
   name: string;
@@ -98,8 +76,8 @@ interface FieldView {
   name: string;
   value: string;
   about: string;
-  /** The value as a time for people, if it is one. */
-  time?: string;
+  /** The value as a time for people; empty if it is none. */
+  time: string;
 }
 
 /** The values of `views/sides.ejs`. */
@@ -138,7 +116,7 @@ export function createSessionView(settings: PageSettings, pageState: PageState):
     state,
     now: pageState.clock?.now ?? "",
     cookie: cookieView(settings, sessionId, state),
-    notices: noticesOf(pageState, session, clocks),
+    notices: [noticeOf(pageState, clocks)],
     username: formField("username", typed.username ?? session?.username ?? "", mistake),
     ttl: ttlView(settings, typedTtl(pageState) ?? session?.session_ttl ?? logInTtl, mistake),
     absoluteTtl: absoluteTtlView(settings, Number(typed.absoluteTtl), mistake),
@@ -216,43 +194,8 @@ function fieldsOf(session: Session | null): FieldView[] {
     });
 }
 
-/** Unix time in milliseconds; undefined if another program wrote what is no time. The next reset repairs it. */
-function deadlineOf({ session_deadline }: Session): number | undefined {
-  const time = new Date(Number(session_deadline) * 1000).getTime();
-  return Number.isNaN(time) ? undefined : time;
-}
-
 /** `2026-04-08T12:34:56Z`, as the store writes times. */
 const timestampOf = (time: number) => `${new Date(time).toISOString().slice(0, -5)}Z`;
-
-function noticesOf(
-  { sessionId, notice, mistake, outage }: PageState,
-  session: Session | null,
-  clocks: Clock[],
-): Notice[] {
-  const isUseInVain = clocks.some(({ id, isFirst }) => id === "absolute" && isFirst);
-  if (outage !== undefined) return [bad(outage, "This page comes back by itself when Redis replies", "outage")];
-  if (mistake !== undefined && mistake.field === undefined) {
-    return [bad(mistake.message.replace(/\.?$/, "."), session === null ? "Log in again" : "Nothing was changed")];
-  }
-  if (notice === "counted" && isUseInVain) return [good(`Page view counted. ${ABSOLUTE_FIRST}`, "click")];
-  if (notice !== undefined) return [good(NOTICES[notice], "click")];
-  if (session !== null && isUseInVain) return [good(`Your session is live. ${ABSOLUTE_FIRST}`)];
-  if (session !== null)
-    return [good("Your session is live. Each use resets its idle timeout (sliding expiration); a peek does not")];
-  if (sessionId !== undefined) return [bad("Session ended.", "It expired, or somebody deleted it")];
-  return [good("You have no session. Log in, and watch what happens on both sides")];
-}
-
-const ABSOLUTE_FIRST = "Its absolute timeout comes before its idle timeout now, and no use moves that";
-
-const good = (text: string, reason: Notice["reason"] = ""): Notice => ({ heading: "", text, isBad: false, reason });
-const bad = (heading: string, text: string, reason: Notice["reason"] = ""): Notice => ({
-  heading,
-  text,
-  isBad: true,
-  reason,
-});
 
 /** A log-in has no field for it, unless what was sent is no TTL. */
 function typedTtl({ session, typed, mistake }: PageState): string | undefined {
@@ -295,49 +238,7 @@ function durationText(seconds: number): string {
   return `${seconds / size}\u00a0${unit}`;
 }
 
-/**
- * Both timeouts, by Redis' clock. The key expires at the one that comes first. If that is the absolute one, the time left
- * of the idle one follows from `last_accessed_at` only. A server wrote that by its own clock, which may be wrong, so the
- * result is limited to what is possible.
- */
-function clocksOf(session: Session, clock: KeyClock): Clock[] {
-  const { left, now } = clock;
-  const idleTimeout = Number(session.session_ttl) * 1000;
-  const deadline = deadlineOf(session) ?? now + left;
-  const sinceAccess = now - Date.parse(session.last_accessed_at) || 0; // another program may have written anything
-  const idleLeft = isCapped(session, clock) ? Math.min(Math.max(left, idleTimeout - sinceAccess), idleTimeout) : left;
-  const absoluteLeft = deadline - now;
-  const sinceCreation = now - Date.parse(session.created_at) || 0;
-  const absoluteTimeout = absoluteLeft + Math.max(0, sinceCreation);
-  const isAbsoluteFirst = absoluteLeft < idleLeft;
-  return [
-    {
-      id: "idle",
-      name: "Idle timeout",
-      about: "each use resets it",
-      isFirst: !isAbsoluteFirst,
-      left: idleLeft,
-      of: idleTimeout,
-      text: formatSeconds(idleLeft),
-    },
-    {
-      id: "absolute",
-      name: "Absolute timeout",
-      about: "nothing moves it",
-      isFirst: isAbsoluteFirst,
-      left: absoluteLeft,
-      of: absoluteTimeout,
-      text: formatSeconds(absoluteLeft),
-    },
-  ];
-}
-
-const CLOCK_TOLERANCE_MS = 100;
-/** Whether the key expires at the absolute timeout. */
-const isCapped = ({ session_deadline }: Session, { left, now }: KeyClock) =>
-  now + left > Number(session_deadline) * 1000 - CLOCK_TOLERANCE_MS;
-
-/** Has the notice of each possible end: the page's script shows the right one. The form offers the same timeouts again. */
+/** What the page's script shows when the session ends. The form offers the same timeouts again. */
 function endedView(settings: PageSettings, live: SidesView, session: Session): SidesView {
   const { username = "", session_ttl, session_deadline, created_at } = session;
   const absoluteTtl = Number(session_deadline) - Date.parse(created_at) / 1000;
@@ -345,22 +246,7 @@ function endedView(settings: PageSettings, live: SidesView, session: Session): S
     state: "ended",
     key: live.key,
     cookie: { ...cookieView(settings, live.cookie.value, "ended"), attributes: [] }, // the page has them already
-    notices: [
-      bad("Session expired.", `Nobody used it for ${session_ttl}\u00a0s, so Redis deleted it`, "idle"),
-      bad("Session expired.", "Its absolute timeout was reached, so Redis deleted it", "absolute"),
-      bad(
-        "Session ended.",
-        "Something deleted it before its time: another browser of yours, or somebody with access to Redis. Noticed",
-        "elsewhere",
-      ),
-      bad(
-        "Session ended.",
-        "This browser has no cookie any more: another tab logged out, or the cookie was deleted. Noticed",
-        "tab",
-      ),
-      bad("Session lost.", "Redis was unavailable and came back without it, or somebody deleted it. Noticed", "lost"),
-      bad("Session ended.", "It expired or was deleted while this page was not watching. Noticed", "unknown"),
-    ],
+    notices: endNotices(session_ttl),
     username: { value: username, mistake: "" },
     ttl: ttlView(settings, session_ttl, undefined),
     absoluteTtl: absoluteTtlView(settings, absoluteTtl, undefined),

@@ -78,8 +78,8 @@ export async function logOut(context: RequestContext): Promise<Reply> {
 }
 
 /**
- * The session for a JSON reply; a browser is redirected and needs none. Where this is called together with an operation, both
- * are one round trip, and Redis runs them in order.
+ * The session for a JSON reply; a browser is redirected and needs none. Where this is called together with an
+ * operation, both are one round trip, and Redis runs them in order.
  */
 function readForJson({ store, wantsHtml }: RequestContext, id: string): Promise<Session | null> | undefined {
   return wantsHtml ? undefined : store.getSession(id, { refreshTtl: false });
