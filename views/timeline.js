@@ -15,7 +15,7 @@ const GRID_SECONDS = [1, 5, 10, 30, 60, 300, 600, 1800, 7200, 21_600];
 const GRID_DAYS = [1, 7, 30, 365, 3650, 36_500];
 const GRID_MS = [...GRID_SECONDS.map((seconds) => seconds * SECOND), ...GRID_DAYS.map((days) => days * DAY)];
 const GRID_PX = 64; // room for a label
-const MAX_TIMES = 14; // where there is room for more
+const MAX_TIMES = 14; // labels, even where there is room for more
 const EDGE_PX = 16; // half a label
 const REACH_PX = 22; // how far from a mark one may point at it: a finger is 44 wide
 const PEEK_PX = 5; // peeks that are closer together are left out
