@@ -23,7 +23,7 @@
  * also for an ID that is `undefined` or malformed. Exceptions are for wrong arguments and for a Redis that is
  * unavailable.
  */
-import { createHash, randomBytes } from "node:crypto";
+import { hash, randomBytes } from "node:crypto";
 import { clearTimeout, setTimeout } from "node:timers"; // Deno's global one returns a number
 
 /** What a field holds. `JSON`: anything that `JSON.stringify` takes. */
@@ -564,7 +564,7 @@ export interface Script {
 export function defineScript(body: string): Script {
   const need = "Redis 7.0 or newer, or Valkey, is required";
   const source = `if not redis.acl_check_cmd then return redis.error_reply("ERR ${need}") end\n${body}`;
-  return { source, sha1: createHash("sha1").update(source).digest("hex") };
+  return { source, sha1: hash("sha1", source, "hex") };
 }
 
 /** Runs scripts on one key each, within a time limit. */
@@ -733,7 +733,7 @@ function readableDeadline(text = ""): string {
 
 /** The SHA-256 digest in base64url: 43 characters, like a session ID. */
 export function digestOf(text: string): string {
-  return createHash("sha256").update(text).digest("base64url");
+  return hash("sha256", text, "base64url");
 }
 
 export function newSessionId(): string {
