@@ -131,14 +131,15 @@ export class RedisUnavailableError extends Error {
   readonly code = "REDIS_UNAVAILABLE";
 }
 
-const RESERVED_FIELDS: Record<keyof ReservedFields, FieldType> = {
+const RESERVED_FIELDS: Record<keyof ReservedFields | "session_user", FieldType> = {
   session_ttl: Number,
   created_at: String,
   last_accessed_at: String,
   session_deadline: Number,
   ttl: Number,
+  session_user: String,
 };
-const RESERVED_NAMES = new Set([...Object.keys(RESERVED_FIELDS), "session_user"]);
+const RESERVED_NAMES = new Set(Object.keys(RESERVED_FIELDS));
 
 /**
  * Has no properties, so a field named `constructor` is there only if it was written. It is not `null`, because React
