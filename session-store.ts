@@ -150,6 +150,7 @@ const SESSION_PROTOTYPE: object = Object.freeze(Object.create(null) as object);
 const MAX_ABSOLUTE_TTL = 3_153_600_000; // seconds: 100 years
 const MAX_TIMEOUT_MS = 2_147_483_647; // a longer timer fires at once
 const MAX_STRING_BYTES = 536_870_912; // the most that a Redis string can hold
+const CHUNK_SIZE = 1000; // values that the script unpacks at a time: Lua allows some 8000
 const GRACE_MS = 100; // the last part of a time limit, but at most half of it: see `TimeLimit`
 
 /** Fields as Redis holds them, the reserved ones included. A `Map`, because a field may be named `__proto__`. */
@@ -214,14 +215,7 @@ export class RedisSessionStore<Fields extends FieldTypes = TextFields> {
   async updateSession(id: string | undefined, data: SessionData<Fields>): Promise<boolean> {
     const changes = this.steps.codec.encode(data);
     if (!isSessionId(id)) return false;
-    const written: string[] = [];
-    const removed: string[] = [];
-    for (const [field, text] of changes) {
-      if (text === null) removed.push(field);
-      else written.push(field, text);
-    }
-    const args = removed.length === 0 ? [toChunks(written)] : [toChunks(written), toChunks(removed)];
-    return (await this.steps.run("update", this.keyOf(id), args)) !== null;
+    return (await this.steps.run("update", this.keyOf(id), toArguments(changes))) !== null;
   }
 
   /**
@@ -328,7 +322,8 @@ export class SessionSteps<Fields extends FieldTypes> {
   ): Promise<string | null> {
     const ttl = fields.get("session_ttl") ?? "";
     const deadline = readableDeadline(fields.get("session_deadline"));
-    const args = ["create", timestamp(), String(absoluteTtl), ttl, deadline, toChunks(Array.from(fields).flat())];
+    const chunks = JSON.stringify(toChunks(Array.from(fields).flat()));
+    const args = ["create", timestamp(), String(absoluteTtl), ttl, deadline, chunks];
     return (await this.scripts.run(SESSION_SCRIPT, key, args, timeLimit)) as string | null;
   }
 
@@ -369,7 +364,7 @@ export class SessionSteps<Fields extends FieldTypes> {
 
 /**
  * All operations on a session. KEYS: its key. ARGV: the operation; the application's time; the absolute timeout in
- * seconds, for a session that has no deadline yet; from 4 on, what the operation takes, fields as `toChunks` writes them.
+ * seconds, for a session that has no deadline yet; from 4 on, what the operation takes. Where fields are JSON, they are in lists: see `toChunks`.
  * Returns false, which is `null` in JavaScript, if there is no such session.
  *
  * One script for all operations keeps their order: if each had its own, one that is not cached would be sent again after
@@ -382,7 +377,7 @@ export class SessionSteps<Fields extends FieldTypes> {
 export const SESSION_SCRIPT: Script = defineScript(`
 local key, operation, app_time, absolute_ttl, call = KEYS[1], ARGV[1], ARGV[2], ARGV[3], redis.call
 
-if operation == "create" then -- ARGV[4]: idle timeout, [5]: deadline, "" if the session is new, [6]: fields
+if operation == "create" then -- ARGV[4]: idle timeout, [5]: deadline, "" if the session is new, [6]: fields as JSON
   local redis_time = tonumber(call("TIME")[1])
   local deadline = tonumber(ARGV[5]) or redis_time + 1 + absolute_ttl -- 1: for the fraction of a second
   if deadline <= redis_time then return false end
@@ -426,9 +421,12 @@ if operation == "increment" then -- ARGV[4]: field, [5]: amount
     call("HINCRBY", key, ARGV[4], 0 - ARGV[5])
     return redis.error_reply("ERR increment or decrement would overflow")
   end
-elseif operation == "update" then -- ARGV[4]: fields to write, [5]: if given, names of fields to remove
-  for _, chunk in ipairs(cjson.decode(ARGV[4])) do call("HSET", key, unpack(chunk)) end
-  for _, chunk in ipairs(ARGV[5] and cjson.decode(ARGV[5]) or {}) do call("HDEL", key, unpack(chunk)) end
+elseif operation == "update" and #ARGV > 4 then -- ARGV[4] …: field, value, field, value …
+  call("HSET", key, unpack(ARGV, 4))
+elseif operation == "update" then -- ARGV[4]: JSON, fields to write and names of fields to remove
+  local written, removed = unpack(cjson.decode(ARGV[4]))
+  for _, chunk in ipairs(written) do call("HSET", key, unpack(chunk)) end
+  for _, chunk in ipairs(removed) do call("HDEL", key, unpack(chunk)) end
 elseif operation == "setTtl" then -- ARGV[4]: idle timeout
   ttl = tonumber(ARGV[4])
   call("HSET", key, "session_ttl", ttl)
@@ -719,11 +717,26 @@ class LimitTimer {
   }
 }
 
-/** Field, value, field, value … as JSON, in lists of at most 1000, because Lua's `unpack` returns at most some 8000. */
-function toChunks(values: string[]): string {
+/**
+ * What "update" takes: field, value, field, value …, which costs least, or one argument with all changes as JSON, which
+ * may also remove fields, and write none or very many.
+ */
+function toArguments(changes: FieldChanges): string[] {
+  const written: string[] = [];
+  const removed: string[] = [];
+  for (const [field, text] of changes) {
+    if (text === null) removed.push(field);
+    else written.push(field, text);
+  }
+  if (removed.length === 0 && written.length > 0 && written.length <= CHUNK_SIZE) return written;
+  return [JSON.stringify([toChunks(written), toChunks(removed)])];
+}
+
+/** Field, value, field, value … in lists that the script can unpack. */
+function toChunks(values: string[]): string[][] {
   const chunks: string[][] = [];
-  for (let i = 0; i < values.length; i += 1000) chunks.push(values.slice(i, i + 1000));
-  return JSON.stringify(chunks);
+  for (let i = 0; i < values.length; i += CHUNK_SIZE) chunks.push(values.slice(i, i + CHUNK_SIZE));
+  return chunks;
 }
 
 /** The deadline, as the script reads it; `""` if there is none, or if another program made it unreadable (inf, nan). */

@@ -10,16 +10,23 @@ const { redis, connect } = await openRedis();
 
 const EARLIER_NAMES: Record<string, string> = { moveOut: "take", setTtl: "set_ttl" };
 
-/** Sends the earlier script in place of today's. Two operations had other names, and fields were not in chunks. */
+/** Sends the earlier script in place of today's. Two operations had other names, and fields were JSON, not in chunks. */
 function earlier(client: RedisScripting): RedisScripting {
-  const run: RedisScripting["eval"] = (_, { keys, arguments: [operation = "", ...args] }) => {
-    const flatArgs = args.map((each) =>
-      each.startsWith("[") ? JSON.stringify((JSON.parse(each) as []).flat()) : each,
-    );
-    if (operation === "update" && flatArgs.length === 3) flatArgs.push("[]"); // no fields to remove
-    return client.eval(EARLIER_SCRIPT, { keys, arguments: [EARLIER_NAMES[operation] ?? operation, ...flatArgs] });
+  const run: RedisScripting["eval"] = (
+    _,
+    { keys, arguments: [operation = "", time = "", absoluteTtl = "", ...args] },
+  ) => {
+    const input = operation === "update" ? toEarlierUpdate(args) : args;
+    if (operation === "create") input[2] = JSON.stringify((JSON.parse(input[2]!) as string[][]).flat());
+    const name = EARLIER_NAMES[operation] ?? operation;
+    return client.eval(EARLIER_SCRIPT, { keys, arguments: [name, time, absoluteTtl, ...input] });
   };
   return { evalSha: run, eval: run };
+}
+
+function toEarlierUpdate(args: string[]): string[] {
+  const lists = args.length > 1 ? [args, []] : (JSON.parse(args[0]!) as string[][][]).map((chunks) => chunks.flat());
+  return lists.map((list) => JSON.stringify(list));
 }
 
 function openStores() {

@@ -159,6 +159,24 @@ describe("updateSession", () => {
     assert.deepEqual({ ...data }, { username: "ada", size: "4" });
   });
 
+  for (const count of [0, 1, 500, 501, 5000]) {
+    test(`writes ${count} fields, alone and while it removes another`, async () => {
+      const { store } = openStore(redis, { maxWriteBytes: 2 ** 20 });
+      const names = Array.from({ length: count }, (_, i) => (i === 0 ? "" : `field${i}`));
+      const id = await store.createSession({ color: "red" });
+      for (const [value, color] of [
+        ["alone", undefined],
+        ["and a removal", null],
+      ] as const) {
+        const data = Object.fromEntries(names.map((name) => [name, value]));
+        assert.equal(await store.updateSession(id, { ...data, color }), true);
+        const session = (await store.getSession(id))!;
+        assert.ok(names.every((name) => session[name] === value));
+        assert.equal(session["color"], color === null ? undefined : "red");
+      }
+    });
+  }
+
   test("leaves reserved fields out of the data", async () => {
     const { store, key } = openStore(redis, { ttl: 60 });
     const reserved = { created_at: "x", last_accessed_at: "x", session_ttl: 5, session_deadline: 5, ttl: 5 };
