@@ -6,7 +6,7 @@ export default defineConfig({
   fullyParallel: true,
   forbidOnly: Boolean(process.env["CI"]),
   workers: 4,
-  timeout: 300_000, // guards against hanging, as does the limit of each expectation: the machine may be busy
+  timeout: 900_000, // guards against hanging, as does the limit of each expectation: the machine may be busy
   expect: { timeout: 60_000 },
   use: {
     launchOptions: findBrowser() ?? {},

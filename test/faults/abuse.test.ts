@@ -11,8 +11,8 @@ import { parseReplies, type RawReply } from "../raw-http.ts";
 import { spawnRedis } from "../redis-process.ts";
 import { BUSY_SECOND_MS, until } from "../wait.ts";
 
-const AT_ONCE = { concurrency: 8, timeout: 300_000 };
-const ONE_BY_ONE = { timeout: 300_000 }; // more connections at once than the kernel queues would wait for it
+const AT_ONCE = { concurrency: 8, timeout: 900_000 };
+const ONE_BY_ONE = { timeout: 900_000 }; // more connections at once than the kernel queues would wait for it
 const FORM = "application/x-www-form-urlencoded";
 const PAGE = { accept: "text/html" };
 

@@ -169,7 +169,7 @@ class Client {
 
 test(
   "whatever happens to Redis, every reply is right or 503, and no page view with a reply is lost",
-  { timeout: 300_000 },
+  { timeout: 900_000 },
   async (t) => {
     t.diagnostic(`seed ${SEED}: repeat it with CHAOS_SEED=${SEED}`);
     const redis = await spawnRedis(t, DURABLE);

@@ -10,7 +10,7 @@ import { REDIS_TIME_LIMITS } from "../../redis-connection/time-limits.ts";
 import { type SpawnedRedis, spawnRedis } from "../redis-process.ts";
 import { until } from "../wait.ts";
 
-const FILE = { concurrency: 4, timeout: 300_000 };
+const FILE = { concurrency: 4, timeout: 900_000 };
 const STORE_TIMEOUT_MS = 1000;
 
 const targetAt = (port: number) => ({ host: "127.0.0.1", port });

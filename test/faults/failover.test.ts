@@ -56,7 +56,7 @@ async function connect(t: TestContext, port: number) {
   return { redis, log };
 }
 
-describe("after a failover behind one address", { concurrency: 2, timeout: 300_000 }, () => {
+describe("after a failover behind one address", { concurrency: 2, timeout: 900_000 }, () => {
   test("the demo serves every session again, without a restart", async (t) => {
     const { forwarder, failOver } = await openPair(t);
     const { server, url, browser } = await spawnServerWith(t, forwarder);
@@ -126,7 +126,7 @@ const troubles: [what: string, begin: (pair: Awaited<ReturnType<typeof openPair>
   ["is gone", ({ a, b }) => Promise.all([a.kill(), b.kill()])],
 ];
 
-describe("SIGTERM ends it with code 0 while Redis is in trouble", { concurrency: 2, timeout: 300_000 }, () => {
+describe("SIGTERM ends it with code 0 while Redis is in trouble", { concurrency: 2, timeout: 900_000 }, () => {
   for (const [what, begin] of troubles) {
     test(`the demo, and Redis ${what}`, async (t) => {
       const pair = await openPair(t);
@@ -162,7 +162,7 @@ test("a forwarder that accepts and never forwards gets one attempt after the oth
   assert.match(server.stderr(), /^Redis is unavailable: no reply within \d+ ms\n$/);
 });
 
-describe("a server that is a replica", { concurrency: 2, timeout: 300_000 }, () => {
+describe("a server that is a replica", { concurrency: 2, timeout: 900_000 }, () => {
   test("is not given up for another connection to it, and is tried again without a tight loop", async (t) => {
     const { a, forwarder } = await openPair(t);
     const { redis, log } = await connect(t, forwarder.port);

@@ -226,7 +226,7 @@ const shown = ({ request: sent, replies, nonsense }: Exchange) => ({
 });
 const isMeant = (status: number) => (status >= 100 && status < 500) || status === 501 || status === 505;
 
-test("hostile bytes, whatever they are, get a reply or a closed connection", { timeout: 300_000 }, async (t) => {
+test("hostile bytes, whatever they are, get a reply or a closed connection", { timeout: 900_000 }, async (t) => {
   t.diagnostic(`seed ${SEED}: repeat it with FUZZ_SEED=${SEED}`);
   const requests = fc.sample(request, { seed: SEED, numRuns: REQUESTS });
   const redis = await spawnRedis(t);

@@ -140,7 +140,7 @@ async function whatFails(username: string): Promise<string[]> {
   return failures.length > 0 ? failures : requestsThatFailAs(username);
 }
 
-describe("the user that the README gives to the store", { timeout: 300_000 }, () => {
+describe("the user that the README gives to the store", { timeout: 900_000 }, () => {
   test("is given commands, one pattern of keys and no more", () => {
     const others = RULES.filter((rule) => !rule.startsWith("+"));
     assert.deepEqual(others, ["~session:*", "resetchannels", "-@all"]);

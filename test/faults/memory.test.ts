@@ -36,7 +36,7 @@ async function heapAfter(browser: Browser, rounds: number): Promise<number> {
   return process.memoryUsage().heapUsed;
 }
 
-test("nothing of a request is kept once it has been replied to", { timeout: 300_000 }, async (t) => {
+test("nothing of a request is kept once it has been replied to", { timeout: 900_000 }, async (t) => {
   const { logIn } = await openApp();
   const { browser } = await logIn({ ttl: "600" });
   const requests = ROUNDS * (await useEverything(browser));

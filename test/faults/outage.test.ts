@@ -12,7 +12,7 @@ import { BUSY_SECOND_MS, until } from "../wait.ts";
 
 const PASSWORD = "s3cret";
 const USER = ["--user", "demo", "on", `>${PASSWORD}`, "~*", "&*", "+@all"];
-const AT_ONCE = { concurrency: 6, timeout: 300_000 };
+const AT_ONCE = { concurrency: 6, timeout: 900_000 };
 
 type Request = [method: "GET" | "POST", path: string, form?: Record<string, string>];
 

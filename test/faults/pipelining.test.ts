@@ -10,7 +10,7 @@ import { parseReplies } from "../raw-http.ts";
 import { spawnRedis } from "../redis-process.ts";
 import { until } from "../wait.ts";
 
-const LIMITS = { timeout: 300_000 };
+const LIMITS = { timeout: 900_000 };
 const PAGE = "GET / HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\n\r\n";
 const LAST = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 

@@ -29,7 +29,7 @@ async function open(t: TestContext, target: RedisTarget) {
 /** Waits for a few checks, in which the log could repeat itself. */
 const someChecks = () => sleep(5 * REDIS_TIME_LIMITS.checkEveryMs);
 
-describe("a Redis that refuses writes", { concurrency: 4, timeout: 300_000 }, () => {
+describe("a Redis that refuses writes", { concurrency: 4, timeout: 900_000 }, () => {
   const refusals: [code: string, begin: (redis: SpawnedRedis) => unknown, end: (redis: SpawnedRedis) => unknown][] = [
     [
       "OOM",

@@ -14,7 +14,7 @@ import { askRedis, type SpawnedRedis, spawnRedis } from "../redis-process.ts";
 import { pathWithRedisServer } from "../redis-program.ts";
 import { until } from "../wait.ts";
 
-const AT_ONCE = { concurrency: 6, timeout: 300_000 };
+const AT_ONCE = { concurrency: 6, timeout: 900_000 };
 
 function open(t: TestContext, port: number): Socket {
   const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });

@@ -17,7 +17,7 @@ import { reservedPort } from "../reserved-port.ts";
 import { HANG_LIMIT_MS, until } from "../wait.ts";
 
 const EARLY_MS = 500; // most often before the server listens
-const OPTIONS = { timeout: 300_000, concurrency: 2, skip: process.platform === "win32" && "signals are POSIX" };
+const OPTIONS = { timeout: 900_000, concurrency: 2, skip: process.platform === "win32" && "signals are POSIX" };
 
 const START_COMMANDS = {
   "npm start": { command: ["npm", "start", "--silent", "--"], signals: ["SIGTERM", "SIGINT", "SIGHUP", "SIGKILL"] },

@@ -113,7 +113,7 @@ async function assertServes(browser: Browser) {
   assert.equal((await browser.get("/", { accept: "text/html" })).status, 200);
 }
 
-describe("rediss://", { skip, concurrency: 3, timeout: 300_000 }, () => {
+describe("rediss://", { skip, concurrency: 3, timeout: 900_000 }, () => {
   for (const host of ["localhost", "127.0.0.1"]) {
     test(`rediss://${host} keeps sessions in Redis over TLS if NODE_EXTRA_CA_CERTS names the CA`, async (t) => {
       const { send, tlsPort } = await spawnTlsRedis(t);
@@ -171,7 +171,7 @@ describe("rediss://", { skip, concurrency: 3, timeout: 300_000 }, () => {
   });
 });
 
-describe("a Redis that is not trusted or not understood", { skip, concurrency: 3, timeout: 300_000 }, () => {
+describe("a Redis that is not trusted or not understood", { skip, concurrency: 3, timeout: 900_000 }, () => {
   const ADVICE = /NODE_EXTRA_CA_CERTS/;
   const refusals: [what: string, certificate: Certificate, authority: string | undefined, advice: RegExp][] = [
     ["no CA is named", valid, undefined, ADVICE],

@@ -59,7 +59,7 @@ const orders: [how: string, next: (n: number) => number][] = [
   ["at random", () => Math.floor(Math.random() * INSTANCES)],
 ];
 
-describe("several servers on one Redis", { timeout: 300_000 }, () => {
+describe("several servers on one Redis", { timeout: 900_000 }, () => {
   for (const [how, instanceOf] of orders) {
     test(`count each of 300 page views at once, dealt ${how}`, async () => {
       const { visitor, id } = await logIn();

@@ -59,7 +59,7 @@ const losses: [how: string, lose: (master: ClusterNode) => unknown, restore: (ma
   ["hangs", (master) => master.hang(), (master) => master.resume()],
 ];
 for (const [how, lose, restore] of losses) {
-  test(`a master ${how} under 1,000 sessions`, { timeout: 300_000 }, async (t) => {
+  test(`a master ${how} under 1,000 sessions`, { timeout: 900_000 }, async (t) => {
     const { cluster, server, url, visitors } = await openDemo(t);
     const [master] = await cluster.masters();
     const health = followHealth(t, url);
@@ -94,7 +94,7 @@ for (const [how, lose, restore] of losses) {
   });
 }
 
-test("a master hands over to its replica with hardly an error and without a loss", { timeout: 300_000 }, async (t) => {
+test("a master hands over to its replica with hardly an error and without a loss", { timeout: 900_000 }, async (t) => {
   const { cluster, server, visitors } = await openDemo(t);
   const traffic = new Traffic(t, visitors);
   for (const master of await cluster.masters()) {
@@ -109,7 +109,7 @@ test("a master hands over to its replica with hardly an error and without a loss
 });
 
 describe("slots move to another master", () => {
-  test("slots move to another master without an error and without a loss", { timeout: 300_000 }, async (t) => {
+  test("slots move to another master without an error and without a loss", { timeout: 900_000 }, async (t) => {
     const { cluster, server, visitors } = await openDemo(t);
     const [from, to] = await cluster.masters();
     const before = new Set(await keysIn(from!));
@@ -125,7 +125,7 @@ describe("slots move to another master", () => {
     await assertAllThere(visitors);
   });
 
-  test("slots that move bring back no session that was logged out meanwhile", { timeout: 300_000 }, async (t) => {
+  test("slots that move bring back no session that was logged out meanwhile", { timeout: 900_000 }, async (t) => {
     const { cluster, url, visitors } = await openDemo(t, { sessions: 1500 });
     const [from, to] = await cluster.masters();
     const moving = new Set(await keysIn(from!));
@@ -168,7 +168,7 @@ async function logOutInACrowd(url: string, { browser }: Visitor): Promise<string
   return id;
 }
 
-test("while all nodes hang for two seconds, requests get 503, and nothing is lost", { timeout: 300_000 }, async (t) => {
+test("while all nodes hang for two seconds, requests get 503, and nothing is lost", { timeout: 900_000 }, async (t) => {
   const { cluster, url, visitors } = await openDemo(t);
   const health = followHealth(t, url);
   const traffic = new Traffic(t, visitors);
@@ -188,7 +188,7 @@ test("while all nodes hang for two seconds, requests get 503, and nothing is los
   await assertAllThere(visitors);
 });
 
-test("slots without a master are served as soon as a master takes them", { timeout: 300_000 }, async (t) => {
+test("slots without a master are served as soon as a master takes them", { timeout: 900_000 }, async (t) => {
   const cluster = await spawnCluster(t, { replicas: 0 });
   const [lost, ...others] = cluster.nodes;
   const [heir] = others;
@@ -210,7 +210,7 @@ test("slots without a master are served as soon as a master takes them", { timeo
 });
 
 describe("--redis-cluster", () => {
-  test("--redis-cluster takes any node, master or replica", { timeout: 300_000 }, async (t) => {
+  test("--redis-cluster takes any node, master or replica", { timeout: 900_000 }, async (t) => {
     const { nodes } = await spawnCluster(t);
     await Promise.all(
       nodes.map(async (node) => {
@@ -224,7 +224,7 @@ describe("--redis-cluster", () => {
 
   test(
     "--redis-cluster needs every rule that the docs add to the user for a cluster",
-    { timeout: 300_000 },
+    { timeout: 900_000 },
     async (t) => {
       const { nodes } = await spawnCluster(t, { replicas: 0 });
       const setUser = (...rules: string[]) =>

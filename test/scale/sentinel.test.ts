@@ -11,7 +11,7 @@ import { until } from "../wait.ts";
 import { type SentinelNode, type SpawnedSentinels, spawnSentinel, spawnSentinels } from "../redis-sentinel.ts";
 import { logIn, Traffic, Visitor } from "./traffic.ts";
 
-const TEST_LIMIT_MS = 300_000;
+const TEST_LIMIT_MS = 900_000;
 
 const serverOf = (t: TestContext, port: number, name = "mymaster") =>
   spawnServer(t, ["--port", "0", "--redis-sentinel", name, "--redis-port", String(port)]);
