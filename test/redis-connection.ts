@@ -1,8 +1,10 @@
 import { after } from "node:test";
 import { createClient, createCluster, type RedisClientType } from "redis";
 import { startPrivateRedis } from "../demo/process/private-redis.ts";
+import { connectRedis } from "../redis-connection/index.ts";
 import { spawnCluster } from "./redis-cluster.ts";
 import { REDIS_PROGRAM } from "./redis-program.ts";
+import { HANG_LIMIT_MS } from "./wait.ts";
 
 /** `cluster`: three masters and three replicas. */
 const IS_CLUSTER = process.env["TEST_SERVER"] === "cluster";
@@ -37,6 +39,19 @@ export async function whilePaused<Result>(redis: Client, action: () => Promise<R
   } finally {
     await Promise.all(redis.servers().map((server) => server.sendCommand(["CLIENT", "UNPAUSE"])));
   }
+}
+
+/** Connects as an application does. A busy machine may need more than the two seconds of one attempt. */
+export async function connectPatiently(...how: Parameters<typeof connectRedis>) {
+  let failure: unknown;
+  for (const end = Date.now() + HANG_LIMIT_MS; Date.now() < end;) {
+    try {
+      return await connectRedis(...how);
+    } catch (error) {
+      failure = error;
+    }
+  }
+  throw failure;
 }
 
 interface Address {

@@ -7,10 +7,9 @@ import express, { type RequestHandler } from "express";
 import session from "express-session";
 import { createClient, createClientPool, createSentinel } from "redis";
 import { ExpressSessionStore, type ExpressSessionStoreOptions } from "../../express-session-store.ts";
-import { connectRedis } from "../../redis-connection/index.ts";
 import { RedisUnavailableError } from "../../session-store.ts";
 import { Browser } from "../browser.ts";
-import { openRedis } from "../redis-connection.ts";
+import { connectPatiently, openRedis } from "../redis-connection.ts";
 import { spawnRedis } from "../redis-process.ts";
 import { assertExpiries, keysLike, newPrefix, NO_HURRY } from "../store-under-test.ts";
 import { until } from "../wait.ts";
@@ -353,7 +352,7 @@ describe("the store of express-session", () => {
     const pool = createClientPool({ socket: { host, port } });
     const openPool = async () => (await pool.connect()) as never;
     const target = { host: "127.0.0.1", port, cluster: isCluster };
-    for (const open of [() => connectRedis(target), ...(isCluster ? [] : [openPool])]) {
+    for (const open of [() => connectPatiently(target), ...(isCluster ? [] : [openPool])]) {
       const client = await open();
       const { set, length } = openStore({ redis: client });
       await Promise.all(Array.from({ length: 10 }, async (_, i) => set(String(i), { cookie: COOKIE })));

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { inspect } from "node:util";
 import { connectRedis, type RedisConnection, RedisConnectionError } from "../../redis-connection/index.ts";
 import { REDIS_TIME_LIMITS } from "../../redis-connection/time-limits.ts";
+import { connectPatiently } from "../redis-connection.ts";
 import { type SpawnedRedis, spawnRedis } from "../redis-process.ts";
 import { until } from "../wait.ts";
 
@@ -19,7 +20,7 @@ const NO_KEYS = { keys: [], arguments: [] };
 
 async function openConnection(t: TestContext, { port }: SpawnedRedis) {
   const log: string[] = [];
-  const redis = await connectRedis(targetAt(port), { log: (line) => log.push(line) });
+  const redis = await connectPatiently(targetAt(port), { log: (line) => log.push(line) });
   t.after(() => redis.close());
   return { redis, log };
 }
@@ -141,7 +142,7 @@ describe("an event loop that was blocked", FILE, () => {
 
 describe("close()", FILE, () => {
   test("close() waits for the replies to commands that were sent", async (t) => {
-    const redis = await connectRedis(targetAt((await spawnRedis(t)).port));
+    const redis = await connectPatiently(targetAt((await spawnRedis(t)).port));
     const commands = Array.from({ length: 100 }, () => redis.eval(PING_SCRIPT, NO_KEYS));
     await redis.close();
     await Promise.all(commands);
@@ -149,7 +150,7 @@ describe("close()", FILE, () => {
 
   test("close() leaves no connection behind", async (t) => {
     const spawned = await spawnRedis(t);
-    const redis = await connectRedis(targetAt(spawned.port));
+    const redis = await connectPatiently(targetAt(spawned.port));
     assert.equal(await connectionsTo(spawned), 1);
     await redis.close();
     assert.ok(await until(async () => (await connectionsTo(spawned)) === 0));
@@ -157,7 +158,7 @@ describe("close()", FILE, () => {
 
   test("close() does not wait for a Redis that hangs", async (t) => {
     const spawned = await spawnRedis(t);
-    const redis = await connectRedis(targetAt(spawned.port));
+    const redis = await connectPatiently(targetAt(spawned.port));
     spawned.hang();
     const waiting = assert.rejects(redis.eval(PING_SCRIPT, NO_KEYS));
     await redis.close();

@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { connectRedis } from "../../redis-connection/index.ts";
 import { REDIS_TIME_LIMITS } from "../../redis-connection/time-limits.ts";
 import { RedisSessionStore } from "../../session-store.ts";
 import { Browser, type Reply } from "../browser.ts";
@@ -11,6 +10,7 @@ import { type Forwarder, openForwarder } from "../forwarder.ts";
 import { type SpawnedRedis, spawnRedis } from "../redis-process.ts";
 import { spawnSentinel } from "../redis-sentinel.ts";
 import { until } from "../wait.ts";
+import { connectPatiently } from "../redis-connection.ts";
 
 const NO_KEYS = { keys: [], arguments: [] };
 
@@ -51,7 +51,7 @@ async function assertNoTightLoop({ accepted }: Forwarder, ms: number): Promise<v
 
 async function connect(t: TestContext, port: number) {
   const log: string[] = [];
-  const redis = await connectRedis({ host: "127.0.0.1", port }, { log: (line) => log.push(line) });
+  const redis = await connectPatiently({ host: "127.0.0.1", port }, { log: (line) => log.push(line) });
   t.after(() => redis.close());
   return { redis, log };
 }
@@ -194,7 +194,7 @@ describe("a server that is a replica", { concurrency: 2, timeout: 900_000 }, () 
     const sentinel = await spawnSentinel(t, replica.port);
     const log: string[] = [];
     const target = { host: "127.0.0.1", port: sentinel.port, sentinel: "mymaster" };
-    const redis = await connectRedis(target, { log: (line) => log.push(line) });
+    const redis = await connectPatiently(target, { log: (line) => log.push(line) });
     t.after(() => redis.close());
     await assert.rejects(redis.ping(), { reason: /is a replica/ });
     await sleep(3 * REDIS_TIME_LIMITS.retryReplicaMs);

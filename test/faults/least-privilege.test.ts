@@ -6,11 +6,11 @@ import { createClient } from "redis";
 import { createApp } from "../../demo/app.ts";
 import { createHttpServer } from "../../demo/http/http-server.ts";
 import { handleRequest } from "../../demo/routes/handle-request.ts";
-import { connectRedis } from "../../redis-connection/index.ts";
 import { RedisSessionStore } from "../../session-store.ts";
 import { FOR_THE_DEMO, PASSWORD, RULES, USER, WITH_A_DATABASE } from "../redis-acl.ts";
 import { Browser } from "../browser.ts";
 import { spawnServerWith } from "../demo-process.ts";
+import { connectPatiently } from "../redis-connection.ts";
 import { spawnRedis } from "../redis-process.ts";
 import { NO_HURRY } from "../store-under-test.ts";
 
@@ -98,7 +98,7 @@ async function requestsThatFail(url: string, sent = requests): Promise<string[]>
 /** The same with a demo in this process, which is soon there and soon gone. */
 async function requestsThatFailAs(username: string, { database = 0, sent = requests } = {}): Promise<string[]> {
   const login = { username, password: PASSWORD, database };
-  const connection = await connectRedis({ host: "127.0.0.1", port: redis.port, ...login });
+  const connection = await connectPatiently({ host: "127.0.0.1", port: redis.port, ...login });
   const { signal: stopping } = new AbortController();
   const storeSettings = { ttl: 60, absoluteTtl: 2_592_000, ...NO_HURRY };
   const app = createApp({

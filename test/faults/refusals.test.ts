@@ -4,10 +4,11 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { connectRedis, type RedisTarget } from "../../redis-connection/index.ts";
+import type { RedisTarget } from "../../redis-connection/index.ts";
 import { REDIS_TIME_LIMITS } from "../../redis-connection/time-limits.ts";
 import { RedisSessionStore } from "../../session-store.ts";
 import { PASSWORD, RULES, USER } from "../redis-acl.ts";
+import { connectPatiently } from "../redis-connection.ts";
 import { spawnCluster } from "../redis-cluster.ts";
 import { type SpawnedRedis, spawnRedis } from "../redis-process.ts";
 import { NO_HURRY } from "../store-under-test.ts";
@@ -15,7 +16,7 @@ import { until } from "../wait.ts";
 
 async function open(t: TestContext, target: RedisTarget) {
   const log: string[] = [];
-  const redis = await connectRedis({ host: "127.0.0.1", ...target }, { log: (line) => log.push(line) });
+  const redis = await connectPatiently({ host: "127.0.0.1", ...target }, { log: (line) => log.push(line) });
   t.after(() => redis.close());
   const store = new RedisSessionStore({ redis, ...NO_HURRY });
   const create = () =>

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { createCluster } from "redis";
-import { connectRedis } from "../../redis-connection/index.ts";
 import { RedisUnavailableError } from "../../session-store.ts";
 import { UserSessions } from "../../user-sessions.ts";
 import { type ClusterNode, spawnCluster } from "../redis-cluster.ts";
+import { connectPatiently } from "../redis-connection.ts";
 import { NO_HURRY } from "../store-under-test.ts";
 import { until } from "../wait.ts";
 
@@ -19,7 +19,7 @@ const hasIndex = async (node: ClusterNode) => ((await node.send("KEYS", INDEX_KE
 
 test("ending all sessions while a master hangs", { timeout: 900_000 }, async (t) => {
   const cluster = await spawnCluster(t);
-  const redis = await connectRedis(
+  const redis = await connectPatiently(
     { host: "127.0.0.1", port: cluster.nodes[0]!.port, cluster: true },
     { log: () => {} },
   );
