@@ -70,7 +70,11 @@ export function spawnProgram(
     },
     kill(signal) {
       const isOfTerminal = signal === "SIGINT" || signal === "SIGHUP";
-      process.kill(isOfTerminal ? -child.pid! : child.pid!, signal);
+      try {
+        process.kill(isOfTerminal ? -child.pid! : child.pid!, signal);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error; // it has ended by itself
+      }
     },
     closeOutput() {
       child.stdout.destroy();
