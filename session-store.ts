@@ -364,8 +364,8 @@ export class SessionSteps<Fields extends FieldTypes> {
 
 /**
  * All operations on a session. KEYS: its key. ARGV: the operation; the application's time; the absolute timeout in
- * seconds, for a session that has no deadline yet; from 4 on, what the operation takes. Where fields are JSON, they are in lists: see `toChunks`.
- * Returns false, which is `null` in JavaScript, if there is no such session.
+ * seconds, for a session that has no deadline yet; from 4 on, what the operation takes. Fields as JSON are in lists, as
+ * `toChunks` returns them. Returns false, which is `null` in JavaScript, if there is no such session.
  *
  * One script for all operations keeps their order: if each had its own, one that is not cached would be sent again after
  * later ones had run. Redis' own clock decides when a session ends, never `app_time`.
