@@ -3,9 +3,21 @@ import { createCluster, type RedisClientType } from "redis";
 import { clientOptions, closeClients, withConnectLimit } from "./client.ts";
 import type { OpenConnection } from "./open-connection.ts";
 import type { RedisAccess, RedisServer } from "./target.ts";
+import { REDIS_TIME_LIMITS } from "./time-limits.ts";
 
 const NO_MASTER = "some slots of the cluster have no master";
 const NOT_CONNECTED = "a master of the cluster is not connected";
+
+/**
+ * For the sockets that node-redis opens when slots have moved, with the options of the cluster or of the node that told it.
+ * The signal would keep each in memory, even a closed one. Without a limit, one without a reply would stay open, and
+ * commands that wait for the new map with it. The checks send often enough to keep the other sockets open.
+ */
+const LATER_SOCKETS = {
+  signal: undefined,
+  connectTimeout: REDIS_TIME_LIMITS.connectMs,
+  socketTimeout: REDIS_TIME_LIMITS.connectMs,
+};
 
 /**
  * Connects to every master of the cluster that `nodes` belong to. node-redis follows slots that move to another master.
@@ -32,7 +44,8 @@ export async function connectCluster(
       throw lastError ?? error; // node-redis' own error says only that no node could be used
     }
     if ((connecting.slots as unknown[]).includes(undefined)) throw new Error(NO_MASTER);
-    delete defaults.socket.signal; // it would keep each later socket in memory, even a closed one
+    const ofMasters = connecting.masters.flatMap(({ client }) => client?.options ?? []);
+    for (const { socket } of [defaults, ...ofMasters]) Object.assign(socket!, LATER_SOCKETS);
     return connecting;
   });
 

@@ -7,8 +7,8 @@ export interface Forwarder {
   port: number;
   /** The number of connections that were made so far. */
   accepted: () => number;
-  /** Sends new connections to this port. */
-  sendTo: (port: number) => void;
+  /** Sends new connections to this port; without one, accepts them and forwards nothing. */
+  sendTo: (port: number | undefined) => void;
   /** Forwards nothing more: open connections stay open, and new ones are accepted. */
   stall: () => void;
 }
