@@ -337,37 +337,53 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
     }
   }
 
-  /** Ends the sessions of marked entries, page by page. `left`: those that could not be ended. */
+  /**
+   * Ends the sessions of marked entries, page by page. `left`: those that could not be ended. A node that does not reply
+   * holds up a page for a tenth of the time limit, so that the sessions on other nodes are ended, too.
+   */
   async #endMarked(
     user: string,
     marked: string[],
     timeLimit: TimeLimit,
     kept = "",
   ): Promise<{ ended: number; left: string[]; failure: Error | undefined }> {
-    const left: string[] = [];
+    const deletions: Promise<void>[] = [];
+    const left = new Set<string>();
+    const gone: string[] = []; // members that the next step on the index removes
+    let skipped = 0; // entries whose sessions are being deleted, or could not be
     let ended = 0;
     let failure: Error | undefined;
-    for (let page = marked; page.length > 0;) {
-      const deletions = page.map((member) => this.steps.delete(this.prefix + member, { user, timeLimit }));
-      const outcomes = await Promise.allSettled(deletions);
-      const gone: string[] = [];
-      for (const [i, outcome] of outcomes.entries()) {
-        (outcome.status === "fulfilled" ? gone : left).push(page[i]!);
-        if (outcome.status === "rejected") failure ??= outcome.reason as Error;
-        else if (outcome.value !== null) ended += 1;
-      }
-      if (timeLimit.left <= 0) {
-        failure ??= new RedisUnavailableError(`more than ${String(timeLimit.timeoutMs)} ms have passed`);
-        break;
-      }
+    const end = async (member: string) => {
+      left.add(member);
+      skipped += 1;
       try {
-        page = (await this.#runOnIndex("remove", user, [kept, String(left.length), ...gone], timeLimit)) as string[];
+        if ((await this.steps.delete(this.prefix + member, { user, timeLimit })) !== null) ended += 1;
+        left.delete(member);
+        gone.push(member);
       } catch (error) {
         failure ??= error as Error;
-        break;
       }
+    };
+    const nextPage = async () => {
+      if (timeLimit.left <= 0)
+        throw new RedisUnavailableError(`more than ${String(timeLimit.timeoutMs)} ms have passed`);
+      const removed = gone.splice(0, PAGE_SIZE);
+      skipped -= removed.length;
+      return (await this.#runOnIndex("remove", user, [kept, String(skipped), ...removed], timeLimit)) as string[];
+    };
+    try {
+      for (let page = marked; page.length > 0;) {
+        deletions.push(...page.map(end));
+        const allDeletions = Promise.all(deletions);
+        await Promise.race([allDeletions, setTimeout(timeLimit.timeoutMs / 10, null, { ref: false })]);
+        page = await nextPage();
+        if (page.length === 0) await allDeletions;
+        while (page.length === 0 && gone.length > 0) page = await nextPage();
+      }
+    } catch (error) {
+      failure ??= error as Error;
     }
-    return { ended, left, failure };
+    return { ended, left: Array.from(left), failure };
   }
 
   /** Deletes a session whose entry is marked, or gone because all sessions of the user were ended. */

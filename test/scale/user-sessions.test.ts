@@ -124,3 +124,27 @@ test("a log-in while a master hangs", { timeout: 900_000 }, async (t) => {
     );
   });
 });
+
+test("ending many sessions while a master hangs ends those on the other nodes", { timeout: 300_000 }, async (t) => {
+  const { nodes } = await spawnCluster(t, { replicas: 0 });
+  for (const { send } of nodes) await send("CONFIG", "SET", "cluster-require-full-coverage", "no");
+  // Unlike `connectRedis`, this does not notice that a node hangs.
+  const redis = createCluster({ rootNodes: nodes.map(({ port }) => ({ socket: { host: "127.0.0.1", port } })) });
+  await redis.connect();
+  t.after(() => redis.destroy());
+  const patient = new UserSessions({ redis, ...NO_HURRY });
+  for (let i = 0; i < 15; i++) await Promise.all(Array.from({ length: 100 }, () => logIn(patient)));
+  const isIndexThere = await Promise.all(nodes.map(hasIndex));
+  const hanging = nodes[isIndexThere.indexOf(false)]!;
+  const others = nodes.filter((node) => node !== hanging);
+  hanging.hang();
+  const sessions = new UserSessions({ redis });
+  const areOthersEnded = async () => {
+    await assert.rejects(sessions.endSessions(USER), { code: "REDIS_UNAVAILABLE" });
+    return (await Promise.all(others.map(sessionKeysIn))).flat().length === 0;
+  };
+  assert.ok(await until(areOthersEnded), "Sessions on nodes that reply are alive");
+  hanging.resume();
+  await patient.endSessions(USER);
+  assert.deepEqual((await Promise.all(nodes.map(sessionKeysIn))).flat(), []);
+});
