@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { RedisClientType } from "redis";
 import { connectCluster } from "./cluster.ts";
-import { describeError, RedisConnectionError, replyCode, withoutSecrets } from "./errors.ts";
+import { describeError, isRefusal, RedisConnectionError, replyCode, withoutSecrets } from "./errors.ts";
 import type { OpenConnection, RedisCommands, ScriptInput } from "./open-connection.ts";
 import { ProblemLog, type Refusal } from "./problem-log.ts";
 import { connectSentinel, Sentinels } from "./sentinel.ts";
@@ -12,8 +12,8 @@ import { REDIS_TIME_LIMITS, withTimeLimit } from "./time-limits.ts";
 
 const NO_REPLY = `no reply within ${REDIS_TIME_LIMITS.checkReplyMs} ms`;
 
-/** Error replies that do not mean trouble: the script is not cached, or the data is not what the command expects. */
-const IS_ABOUT_DATA = /^(NOSCRIPT|WRONGTYPE) |not an integer|not a valid float|out of range|would overflow/;
+/** Error replies that do not mean trouble: the script is not cached, or the value is not what the command expects. */
+const IS_ABOUT_DATA = /^NOSCRIPT |not an integer|not a valid float|out of range|would overflow/;
 
 /**
  * The connection in use, and a watchdog that replaces it as soon as it cannot serve every session. node-redis reports a
@@ -26,7 +26,10 @@ const IS_ABOUT_DATA = /^(NOSCRIPT|WRONGTYPE) |not an integer|not a valid float|o
 export class RedisConnection implements RedisCommands {
   /** For people: host and port, without user and password. */
   readonly address: string;
-  /** Is called after each new connection: Redis may have been restarted, and then it has lost its scripts. */
+  /**
+   * Is called after each new connection: Redis may have been restarted, and then it has lost its scripts. What it throws is
+   * an uncaught exception, like that of an event listener.
+   */
   onReconnect: () => void = () => {};
   readonly #secrets: string[];
   readonly #log: ProblemLog;
@@ -207,7 +210,7 @@ export class RedisConnection implements RedisCommands {
     this.#open = next;
     this.#refusal = undefined; // of the server that was left
     void replaced.close();
-    this.onReconnect();
+    queueMicrotask(() => this.onReconnect());
   }
 
   /** Notices if Redis refuses the command. The next check finds out whether it refuses this command alone. */
@@ -231,7 +234,7 @@ export class RedisConnection implements RedisCommands {
   #logLoss(error: unknown): void {
     if (this.#closing.signal.aborted) return;
     const safe = withoutSecrets(error, this.#secrets);
-    this.#log.unavailable(describeError(safe), replyCode(safe) !== undefined);
+    this.#log.unavailable(describeError(safe), isRefusal(safe));
   }
 
   #toError(error: unknown): RedisConnectionError {

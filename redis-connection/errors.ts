@@ -31,6 +31,15 @@ export function replyCode(error: unknown): string | undefined {
 }
 
 /**
+ * Whether the server was reached and refuses: with an error reply, or because TLS fails, as with a certificate that has
+ * expired. Codes of the system begin with "E", such as `ECONNREFUSED`; those of TLS do not, or begin with `ERR_`.
+ */
+export function isRefusal(error: unknown): boolean {
+  if (replyCode(error) !== undefined) return true;
+  return error instanceof Error && "code" in error && !/^E(?!RR_)/.test(String(error.code));
+}
+
+/**
  * An error reply that repeats a secret is replaced by one that does not. A server that does not know a command repeats its
  * arguments, and those of HELLO contain the password. Where in a script the error was is left out, too.
  */

@@ -28,7 +28,7 @@ export interface RedisOptions {
    * soon as it is there; `"continue"` resolves after the first attempt, and commands fail until Redis is there.
    */
   ifUnavailable?: "reject" | "wait" | "continue";
-  /** Is called with each line of the log. Default: `console.error`. */
+  /** Is called with each line of the log. What it throws is an uncaught exception. Default: `console.error`. */
   log?: (line: string) => void;
 }
 

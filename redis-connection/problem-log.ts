@@ -10,6 +10,12 @@ export interface Refusal {
 }
 
 /**
+ * Codes of refusals that depend on the key, so a command with another key may be accepted: the server has only some of the
+ * keys, or another program has written a value of another type.
+ */
+const IS_ABOUT_KEYS = /^(MOVED|WRONGTYPE)$/;
+
+/**
  * Writes one line when Redis can no longer be used, and one when it can be used again, however many commands fail. Another
  * line follows if Redis can be reached again and refuses, because that is another reason. No line contains a secret.
  */
@@ -24,10 +30,10 @@ export class ProblemLog {
   readonly #refusalTimes = new Map<string, number>();
 
   constructor(write: (line: string) => void) {
-    this.#write = write;
+    this.#write = (line) => queueMicrotask(() => write(line)); // if it throws, the connection is not disturbed
   }
 
-  /** Reports the present problem. `isRefusal`: Redis replied. */
+  /** Reports the present problem. `isRefusal`: Redis was reached. */
   unavailable(reason: string, isRefusal: boolean): void {
     this.#lastProblemAt = performance.now();
     if (this.#isUnavailable && (this.#isRefusing || !isRefusal)) return;
@@ -62,8 +68,7 @@ export class ProblemLog {
   /** Reports that Redis accepted a command. */
   accepted(operation: string | undefined): void {
     for (const [code, refusal] of this.#refusals) {
-      // MOVED: the server has only some of the keys, so a command with another key may still be accepted.
-      if (operation !== refusal.operation || code === "MOVED") continue;
+      if (operation !== refusal.operation || IS_ABOUT_KEYS.test(code)) continue;
       this.#refusals.delete(code);
       this.#write("Redis accepts the command again");
     }

@@ -1,13 +1,16 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { tracingChannel } from "node:diagnostics_channel";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
+import { extname } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { inspect } from "node:util";
 import { connectRedis, type RedisConnection, RedisConnectionError } from "../../redis-connection/index.ts";
 import { REDIS_TIME_LIMITS } from "../../redis-connection/time-limits.ts";
 import { connectPatiently } from "../redis-connection.ts";
+import { killAtExit } from "../child-process.ts";
 import { type SpawnedRedis, spawnRedis } from "../redis-process.ts";
 import { until } from "../wait.ts";
 
@@ -105,6 +108,37 @@ describe("a connection that is lost", FILE, () => {
     assert.match(log.join("\n"), /^Redis is unavailable: \w.+\nRedis is back$/);
     assert.ok(await until(async () => (await connectionsTo(spawned)) === 1), "more than one connection");
   });
+
+  for (const throwing of ["log", "onReconnect"]) {
+    test(`a lost connection is replaced, and an exception of ${throwing} is an uncaught one`, async (t) => {
+      const spawned = await spawnRedis(t);
+      const addUser = () => spawned.send("ACL", "SETUSER", "ada", "on", ">secret", "~*", "+@all");
+      await addUser();
+      const file = new URL(`../../redis-connection/index${extname(import.meta.url)}`, import.meta.url);
+      const script = `
+        const fail = () => { throw new Error("the callback failed"); };
+        process.on("uncaughtException", ({ message }) => console.log(message));
+        import(${JSON.stringify(file.href)}).then(async ({ connectRedis }) => {
+          const log = ${throwing === "log" ? "fail" : "console.log"};
+          const url = "redis://ada:secret@127.0.0.1:${spawned.port}";
+          const redis = await connectRedis(url, { log, ifUnavailable: "wait" });
+          if (${throwing === "onReconnect"}) redis.onReconnect = fail;
+          console.log("connected");
+          setInterval(() => redis.eval("return 1", { keys: [], arguments: [] }).then(console.log, () => {}), 100);
+        });`;
+      const child = killAtExit(spawn(process.execPath, ["--import", "tsx", "--eval", script]));
+      t.after(() => child.kill());
+      let output = "";
+      child.stdout.setEncoding("utf8").on("data", (chunk: string) => (output += chunk));
+      assert.ok(await until(() => output.includes("connected")));
+      await spawned.kill();
+      await spawned.start();
+      const isRefused = async () => JSON.stringify(await spawned.send("ACL", "LOG")).includes("ada");
+      assert.ok(await until(isRefused), output);
+      await addUser();
+      assert.ok(await until(() => /the callback failed\n(.*\n)*1\n/.test(output)), output);
+    });
+  }
 
   test("a lost connection is not replaced after close()", async (t) => {
     const spawned = await spawnRedis(t);

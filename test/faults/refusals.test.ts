@@ -6,7 +6,8 @@ import { describe, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { RedisTarget } from "../../redis-connection/index.ts";
 import { REDIS_TIME_LIMITS } from "../../redis-connection/time-limits.ts";
-import { RedisSessionStore } from "../../session-store.ts";
+import { digestOf, RedisSessionStore } from "../../session-store.ts";
+import { UserSessions } from "../../user-sessions.ts";
 import { PASSWORD, RULES, USER } from "../redis-acl.ts";
 import { connectPatiently } from "../redis-connection.ts";
 import { spawnCluster } from "../redis-cluster.ts";
@@ -105,6 +106,19 @@ test("a node of a cluster that is taken for a single server is logged once, and 
   await Promise.all(Array.from({ length: 50 }, create));
   assert.deepEqual(new Set(results), new Set([true, false]));
   assert.match(log.join("\n"), /^Redis refuses a command: MOVED \d+ 127\.0\.0\.1:\d+$/);
+});
+
+test("an index of a user's sessions that is of another type is logged once, and not as over", async (t) => {
+  const { port, send } = await spawnRedis(t);
+  const { redis, log } = await open(t, { port });
+  const sessions = new UserSessions({ redis, ...NO_HURRY });
+  await send("SET", `session:user:${digestOf("ada")}`, "text");
+  for (let times = 0; times < 3; times++) {
+    await assert.rejects(sessions.createSession({}, { user: "ada" }));
+    await someChecks();
+    await sessions.createSession({}, { user: "bob" });
+  }
+  assert.match(log.join("\n"), /^Redis refuses a command: WRONGTYPE .+$/);
 });
 
 test("READONLY of a server that is no replica replaces no connection, and is logged once, as is another refusal at the same time", async (t) => {

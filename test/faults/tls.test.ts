@@ -8,6 +8,7 @@ import { generate } from "selfsigned";
 import { Browser } from "../browser.ts";
 import type { Lifetime } from "../child-process.ts";
 import { spawnServer } from "../demo-process.ts";
+import { connectPatiently } from "../redis-connection.ts";
 import { askRedis, DURABLE, spawnRedis } from "../redis-process.ts";
 import { REDIS_PROGRAM } from "../redis-program.ts";
 import { reservedPort } from "../reserved-port.ts";
@@ -157,6 +158,23 @@ describe("rediss://", { skip, concurrency: 3, timeout: 900_000 }, () => {
       await until(() => server.stderr().split("back").length - 1 > index);
     }
     assert.match(server.stderr(), /^(Redis is unavailable: .+\nRedis is back\n){2}$/);
+  });
+
+  test("a certificate that has expired when the connection is lost is logged, once", async (t) => {
+    const { tlsPort, send } = await spawnTlsRedis(t);
+    const log: string[] = [];
+    const target = { host: "127.0.0.1", port: tlsPort, tls: { ca: ours.cert } };
+    const redis = await connectPatiently(target, { log: (line) => log.push(line) });
+    t.after(() => redis.close());
+    const use = (certificate: Certificate) =>
+      send("CONFIG", "SET", ...Object.entries(certificate).flatMap(([name, value]) => [name, value]));
+    await use(expired);
+    await send("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+    const reason = "Redis is unavailable: certificate has expired";
+    assert.ok(await until(() => log.includes(reason)), log.join("\n"));
+    await use(valid);
+    assert.ok(await until(() => log.includes("Redis is back")), log.join("\n"));
+    assert.equal(log.filter((line) => line === reason).length, 1);
   });
 
   test("rediss:// means TLS to the Sentinels and to the master that they name", async (t) => {
