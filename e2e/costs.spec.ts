@@ -42,8 +42,8 @@ test("says why there is an EVALSHA and an EVAL when Redis has not cached the scr
   redis,
   start,
 }) => {
-  await start(page);
   await page.route("**/session?*", () => {}); // else a peek may let Redis cache them before the click
+  await start(page);
   await redis.forgetScripts();
   await page.getByRole("button", { name: /^Get a new session ID/ }).click();
   await expect(said(page, "New session ID.")).toBeVisible();

@@ -368,8 +368,8 @@ test.describe("while Redis does not reply", () => {
   });
 
   test("says after a click, and only then, that it may have taken effect", async ({ page, redis, start }) => {
-    await start(page);
     await page.route("**/session?*", () => {}); // else a peek may notice it before the click
+    await start(page);
     redis.hang();
     await page.getByRole("button", { name: "Count a page view" }).click();
     await expect(page.getByRole("alert")).toContainText("not certain whether your last click took effect");

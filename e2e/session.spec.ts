@@ -23,7 +23,7 @@ test('invites to a short session in one click, and offers other timeouts behind 
   await expect(field(page, "session_ttl")).toHaveText("30");
   await expect(page.getByRole("progressbar", { name: "Absolute timeout" })).toHaveAttribute(
     "max",
-    /^(299|30[01])\d{3}$/,
+    /^(299|30\d)\d{3}$/, // five minutes, and what a busy machine adds
   );
 });
 
