@@ -403,25 +403,28 @@ function takeSides(target, source) {
 }
 
 /** Another tab may have logged in or out, or have found the session dead, which clears the cookie. */
-otherTabs.addEventListener("message", ({ data }) => checkCookie(data === "/logout"));
+otherTabs.addEventListener("message", ({ data }) => {
+  if (data === "/logout") sayLoggedOut();
+  checkCookie();
+});
 
-function checkCookie(isLogOut = false) {
+function checkCookie() {
   if (session()?.dataset["state"] !== "ended") return pollNow();
   void ask(async (signal, isOutdated) => {
     const peeked = await peekAtPage(signal);
     if (isOutdated() || !peeked?.querySelector("[data-state='none']")) return;
     takeSides(mainElement(), peeked);
-    if (isLogOut) sayLoggedOut();
   });
 }
 
 /** A peek between the log-out in another tab and its reply still had the cookie, so the page took it for a deletion. */
 function sayLoggedOut() {
   const said = document.querySelector(".notice[data-reason='elsewhere']");
+  if (said === null) return;
   const { content } = /** @type {HTMLTemplateElement} */ (byId("ended"));
   const notice = /** @type {Element} */ (content.querySelector(".notice[data-reason='tab']")?.cloneNode(true));
   setText(notice, ".when", ` at ${timeOfDay(performance.now())}`);
-  said?.replaceWith(notice);
+  said.replaceWith(notice);
   announce();
 }
 
