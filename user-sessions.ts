@@ -347,7 +347,7 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
     timeLimit: TimeLimit,
     kept = "",
   ): Promise<{ ended: number; left: string[]; failure: Error | undefined }> {
-    const deletions: Promise<void>[] = [];
+    let deletions: Promise<unknown> = Promise.resolve(); // all that have begun
     const left = new Set<string>();
     const gone: string[] = []; // members that the next step on the index removes
     let skipped = 0; // entries whose sessions are being deleted, or could not be
@@ -373,11 +373,10 @@ export class UserSessions<Fields extends FieldTypes = TextFields> extends RedisS
     };
     try {
       for (let page = marked; page.length > 0;) {
-        deletions.push(...page.map(end));
-        const allDeletions = Promise.all(deletions);
-        await Promise.race([allDeletions, setTimeout(timeLimit.timeoutMs / 10, null, { ref: false })]);
+        deletions = Promise.all([deletions, ...page.map(end)]);
+        await Promise.race([deletions, setTimeout(timeLimit.timeoutMs / 10, null, { ref: false })]);
         page = await nextPage();
-        if (page.length === 0) await allDeletions;
+        if (page.length === 0) await deletions;
         while (page.length === 0 && gone.length > 0) page = await nextPage();
       }
     } catch (error) {

@@ -7,8 +7,6 @@ import { PATH } from "./redis-program.ts";
 import { reservedPort } from "./reserved-port.ts";
 import { HANG_LIMIT_MS } from "./wait.ts";
 
-/** Five seconds are promised for a stop, and a busy machine takes long to start a server that is to end by itself. */
-
 /** Where `npm test` has compiled everything: through tsx, each start takes twice the CPU time. */
 const { COMPILED } = process.env;
 

@@ -1,10 +1,10 @@
 import { after } from "node:test";
 import { createClient, createCluster, type RedisClientType } from "redis";
 import { startPrivateRedis } from "../demo/process/private-redis.ts";
-import { connectRedis } from "../redis-connection/index.ts";
+import { connectRedis, type RedisConnection } from "../redis-connection/index.ts";
 import { spawnCluster } from "./redis-cluster.ts";
 import { REDIS_PROGRAM } from "./redis-program.ts";
-import { HANG_LIMIT_MS } from "./wait.ts";
+import { until } from "./wait.ts";
 
 /** `cluster`: three masters and three replicas. */
 const IS_CLUSTER = process.env["TEST_SERVER"] === "cluster";
@@ -43,15 +43,14 @@ export async function whilePaused<Result>(redis: Client, action: () => Promise<R
 
 /** Connects as an application does. A busy machine may need more than the two seconds of one attempt. */
 export async function connectPatiently(...how: Parameters<typeof connectRedis>) {
+  let redis: RedisConnection | undefined;
   let failure: unknown;
-  for (const end = Date.now() + HANG_LIMIT_MS; Date.now() < end;) {
-    try {
-      return await connectRedis(...how);
-    } catch (error) {
-      failure = error;
-    }
-  }
-  throw failure;
+  const isConnected = async () => {
+    redis = await connectRedis(...how).catch((error: unknown) => void (failure = error));
+    return redis !== undefined;
+  };
+  if (!(await until(isConnected))) throw failure;
+  return redis!;
 }
 
 interface Address {

@@ -9,8 +9,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { inspect } from "node:util";
 import { connectRedis, type RedisConnection, RedisConnectionError } from "../../redis-connection/index.ts";
 import { REDIS_TIME_LIMITS } from "../../redis-connection/time-limits.ts";
-import { connectPatiently } from "../redis-connection.ts";
 import { killAtExit } from "../child-process.ts";
+import { connectPatiently } from "../redis-connection.ts";
 import { type SpawnedRedis, spawnRedis } from "../redis-process.ts";
 import { until } from "../wait.ts";
 

@@ -7,10 +7,10 @@ import { RedisSessionStore } from "../../session-store.ts";
 import { Browser, type Reply } from "../browser.ts";
 import { spawnExample, spawnServerWith } from "../demo-process.ts";
 import { type Forwarder, openForwarder } from "../forwarder.ts";
+import { connectPatiently } from "../redis-connection.ts";
 import { type SpawnedRedis, spawnRedis } from "../redis-process.ts";
 import { spawnSentinel } from "../redis-sentinel.ts";
 import { until } from "../wait.ts";
-import { connectPatiently } from "../redis-connection.ts";
 
 const NO_KEYS = { keys: [], arguments: [] };
 

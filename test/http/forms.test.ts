@@ -147,8 +147,8 @@ describe("page_views that somebody made no integer", () => {
   }
 });
 
-/** Looks each few milliseconds, as a second tab does each second, while the form is under way. */
-async function lookDuring(browser: Browser, form: Promise<Reply>): Promise<void> {
+/** Peeks each few milliseconds, as a second tab does each second, while the form is under way. */
+async function peekDuring(browser: Browser, form: Promise<Reply>): Promise<void> {
   const peeks: Promise<Reply>[] = [];
   const done = form.then(() => true);
   do peeks.push(browser.get("/session?refresh=false"), browser.get("/?refresh=false", AS_FORM));
@@ -162,7 +162,7 @@ describe("a second tab", () => {
       const { logIn } = await openApp();
       const { browser } = await logIn();
       for (let round = 0; round < 150; round++) {
-        await lookDuring(browser, browser.post(path));
+        await peekDuring(browser, browser.post(path));
         const { json } = await browser.get("/session");
         assert.equal(json.authenticated, true, `round ${round}`);
       }

@@ -46,11 +46,11 @@ const everywhere = <Result>(ask: (instance: number) => Promise<Result>) =>
   Promise.all(instances.map((_, instance) => ask(instance)));
 
 /** What each instance replies for an ID, peeking only. */
-const lookEverywhere = (id: string) =>
+const peekEverywhere = (id: string) =>
   everywhere(async (instance) => (await newBrowser(instance, id).get("/session?refresh=false")).json);
 
 async function assertDead(id: string) {
-  assert.deepEqual(await lookEverywhere(id), [UNKNOWN, UNKNOWN, UNKNOWN]);
+  assert.deepEqual(await peekEverywhere(id), [UNKNOWN, UNKNOWN, UNKNOWN]);
   assert.equal(await redis.send("EXISTS", `session:${id}`), 0);
 }
 
@@ -70,10 +70,10 @@ describe("several servers on one Redis", { timeout: 900_000 }, () => {
       assert.equal(counted.length + unknown.length, VIEWS);
       assert.ok(counted.length > 0);
       assert.equal(new Set(counted.map(({ json }) => json.page_views)).size, counted.length);
-      await lookEverywhere(id); // each server's read comes after all that it has sent to Redis before
+      await peekEverywhere(id); // each server's read comes after all that it has sent to Redis before
       const views = Number(await redis.send("HGET", `session:${id}`, "page_views"));
       assert.ok(views > counted.length && views <= VIEWS + 1, `${views} after ${counted.length} replies`);
-      for (const { session } of await lookEverywhere(id)) assert.equal(session?.["page_views"], String(views));
+      for (const { session } of await peekEverywhere(id)) assert.equal(session?.["page_views"], String(views));
     });
   }
 
@@ -96,7 +96,7 @@ describe("several servers on one Redis", { timeout: 900_000 }, () => {
       const { status, json } = await visitor.post(n, "/rotate");
       assert.equal(status, 200);
       await assertDead(id);
-      for (const { session } of await lookEverywhere(json.session_id!)) assert.equal(session?.["username"], "ada");
+      for (const { session } of await peekEverywhere(json.session_id!)) assert.equal(session?.["username"], "ada");
     }
   });
 
@@ -116,7 +116,7 @@ describe("several servers on one Redis", { timeout: 900_000 }, () => {
     for (let n = 0; n < INSTANCES; n++) {
       const limit = 1000 + n;
       assert.equal((await visitor.post(n, "/ttl", { ttl: String(limit) })).status, 200);
-      for (const { configured_ttl, ttl } of await lookEverywhere(id)) {
+      for (const { configured_ttl, ttl } of await peekEverywhere(id)) {
         assert.equal(configured_ttl, limit);
         assert.ok(ttl! > limit - 30 && ttl! <= limit, `${ttl} seconds left of ${limit}`);
       }
@@ -198,7 +198,7 @@ async function assertOneTruth(steps: Step[]): Promise<void> {
     assert.equal(visitor.id, expected?.id);
     if (!expected) continue;
     const { id, views, limit }: Known = expected;
-    for (const { session_id, session, configured_ttl } of await lookEverywhere(id)) {
+    for (const { session_id, session, configured_ttl } of await peekEverywhere(id)) {
       assert.deepEqual([session_id, session?.["page_views"], configured_ttl], [id, String(views), limit], next);
     }
   }
